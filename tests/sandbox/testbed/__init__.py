@@ -1,0 +1,1 @@
+"""The nested test bed: a Debian machine with working KVM under QEMU's emulator (see ../README.md)."""

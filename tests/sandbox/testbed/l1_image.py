@@ -1,0 +1,56 @@
+"""The nested machine's kernel and initramfs, built once and kept under build/sandbox/."""
+import fcntl
+import hashlib
+import os
+
+from . import cpio, debian_kernel
+from .places import HERE, STATE, progress, tool
+
+META_PACKAGE = "linux-image-amd64"  # the cloud flavour has no 9p
+
+# Loaded in this order before the root is mounted; the kernel loads any other one by itself when it is first used (ext4, bridge, loop ...).
+MODULES = (
+    "virtio_pci 9pnet_virtio 9p overlay virtio_console virtio_blk virtio_net "
+    "ccp kvm-amd tun tap vhost_net"
+).split()
+
+
+class L1Image:
+    """What QEMU needs to start the nested machine."""
+
+    def __init__(self, kernel, initramfs):
+        self.vmlinux = kernel.vmlinux
+        self.modules = kernel.modules
+        self.initramfs = initramfs
+
+
+def build(refresh=False):
+    """Builds what is missing; with refresh also looks for a newer kernel."""
+    os.makedirs(STATE, exist_ok=True)
+    with open(f"{STATE}/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kernel = debian_kernel.kernel(META_PACKAGE, f"{STATE}/kernels", refresh)
+        busybox = tool("busybox", "busybox-static")
+        key = hashlib.sha256(kernel.release.encode())
+        for source in (__file__, f"{HERE}/l1_init", busybox):
+            with open(source, "rb") as file:
+                key.update(file.read())
+        initramfs = f"{STATE}/initramfs-{kernel.release}-{key.hexdigest()[:12]}.cpio"
+        if not os.path.exists(initramfs):
+            progress(f"building {os.path.basename(initramfs)}")
+            _write(initramfs, kernel, busybox)
+        return L1Image(kernel, initramfs)
+
+
+def _write(path, kernel, busybox):
+    archive = cpio.Archive()
+    archive.copy("init", f"{HERE}/l1_init", 0o755)
+    archive.copy("bin/busybox", busybox, 0o755)
+    archive.character_device("dev/console", 5, 1)
+    order = []
+    for module in kernel.module_files(MODULES):
+        name = os.path.basename(module)
+        archive.copy(f"modules/{name}", module)
+        order.append(name)
+    archive.file("modules/order", ("\n".join(order) + "\n").encode())
+    archive.write(path)
