@@ -1,0 +1,169 @@
+#include "base/io/uring.h"
+
+#include <array>
+#include <bit>
+#include <fcntl.h>
+
+#include <liburing.h>
+
+namespace lodge {
+
+Result<std::unique_ptr<Uring>> Uring::create(unsigned entries) {
+  std::unique_ptr<Uring> uring(new Uring);
+  uring->ring_ = std::make_unique<io_uring>();
+  io_uring_params params{};
+  params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN;
+  params.cq_entries = entries * 8;
+  int rc = io_uring_queue_init_params(entries, uring->ring_.get(), &params);
+  if (rc == -EINVAL) {  // before Linux 5.19
+    params = {};
+    params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.cq_entries = entries * 8;
+    rc = io_uring_queue_init_params(entries, uring->ring_.get(), &params);
+  }
+  if (rc < 0) {
+    return fail_errno(-rc, "set up io_uring (Lodge needs Linux 5.11 or later with kernel.io_uring_disabled=0)");
+  }
+  uring->ready_ = true;
+  // Best effort: without the tables the operations use plain descriptors.
+  io_uring_register_ring_fd(uring->ring_.get());
+  io_uring_register_files_sparse(uring->ring_.get(), kFileSlots);
+  return uring;
+}
+
+Uring::~Uring() {
+  if (ready_) {
+    io_uring_queue_exit(ring_.get());
+  }
+}
+
+io_uring_sqe* Uring::next(UringOp* op) {
+  io_uring_sqe* sqe = io_uring_get_sqe(ring_.get());
+  while (sqe == nullptr) {  // full: hand the batch over; the kernel always takes at least one
+    io_uring_submit(ring_.get());
+    sqe = io_uring_get_sqe(ring_.get());
+  }
+  sqe->flags = 0;
+  io_uring_sqe_set_data(sqe, op);
+  return sqe;
+}
+
+// Prep helpers clear the whole entry, so flags and data are set after them.
+#define LODGE_PREP(op, file, prep, ...)          \
+  io_uring_sqe* sqe = next(&(op));               \
+  prep(sqe, (file).fd, __VA_ARGS__);             \
+  set_file(sqe, file);                           \
+  io_uring_sqe_set_data(sqe, &(op))
+
+void Uring::set_file(io_uring_sqe* sqe, File file) {
+  if (file.fixed) {
+    sqe->flags |= IOSQE_FIXED_FILE;
+  }
+}
+
+void Uring::readv(UringOp& op, File file, std::span<const iovec> iov, uint64_t offset) {
+  LODGE_PREP(op, file, io_uring_prep_readv, iov.data(), static_cast<unsigned>(iov.size()), offset);
+}
+
+void Uring::writev(UringOp& op, File file, std::span<const iovec> iov, uint64_t offset, bool durable) {
+  LODGE_PREP(op, file, io_uring_prep_writev, iov.data(), static_cast<unsigned>(iov.size()), offset);
+  sqe->rw_flags = durable ? RWF_DSYNC : 0;
+}
+
+void Uring::read(UringOp& op, File file, void* to, unsigned size, uint64_t offset) {
+  LODGE_PREP(op, file, io_uring_prep_read, to, size, offset);
+}
+
+void Uring::write(UringOp& op, File file, const void* from, unsigned size, uint64_t offset) {
+  LODGE_PREP(op, file, io_uring_prep_write, from, size, offset);
+}
+
+void Uring::read_fixed(UringOp& op, File file, void* to, unsigned size, uint64_t offset, unsigned index) {
+  LODGE_PREP(op, file, io_uring_prep_read_fixed, to, size, offset, static_cast<int>(index));
+}
+
+void Uring::write_fixed(UringOp& op, File file, const void* from, unsigned size, uint64_t offset, unsigned index,
+                        bool durable) {
+  LODGE_PREP(op, file, io_uring_prep_write_fixed, from, size, offset, static_cast<int>(index));
+  sqe->rw_flags = durable ? RWF_DSYNC : 0;
+}
+
+void Uring::fdatasync(UringOp& op, File file) {
+  LODGE_PREP(op, file, io_uring_prep_fsync, IORING_FSYNC_DATASYNC);
+}
+
+void Uring::fallocate(UringOp& op, File file, int mode, uint64_t offset, uint64_t length) {
+  LODGE_PREP(op, file, io_uring_prep_fallocate, mode, static_cast<off_t>(offset), static_cast<off_t>(length));
+}
+
+void Uring::poll(UringOp& op, int fd, unsigned events) {
+  LODGE_PREP(op, (File{fd, false}), io_uring_prep_poll_add, events);
+}
+
+#undef LODGE_PREP
+
+void Uring::cancel(UringOp& target) {
+  io_uring_sqe* sqe = next(nullptr);
+  io_uring_prep_cancel(sqe, &target, 0);
+  io_uring_sqe_set_data(sqe, nullptr);
+}
+
+Result<int> Uring::register_file(int fd) {
+  for (unsigned word = 0; word < kFileSlots / 64; ++word) {
+    if (used_slots_[word] == ~uint64_t{0}) {
+      continue;
+    }
+    const auto bit = static_cast<unsigned>(std::countr_one(used_slots_[word]));
+    const unsigned slot = word * 64 + bit;
+    const int rc = io_uring_register_files_update(ring_.get(), slot, &fd, 1);
+    if (rc < 0) {
+      return fail_errno(-rc, "register descriptor {} with io_uring", fd);
+    }
+    used_slots_[word] |= uint64_t{1} << bit;
+    return static_cast<int>(slot);
+  }
+  return fail("io_uring file table is full ({} slots)", kFileSlots);
+}
+
+void Uring::unregister_file(int slot) {
+  int none = -1;
+  io_uring_register_files_update(ring_.get(), static_cast<unsigned>(slot), &none, 1);
+  used_slots_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
+}
+
+bool Uring::register_buffers(std::span<const iovec> buffers) {
+  return io_uring_register_buffers(ring_.get(), buffers.data(), static_cast<unsigned>(buffers.size())) == 0;
+}
+
+void Uring::run_once(std::optional<std::chrono::nanoseconds> timeout) {
+  io_uring_cqe* cqe = nullptr;
+  if (timeout && timeout->count() <= 0) {
+    io_uring_submit_and_get_events(ring_.get());
+  } else if (timeout) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*timeout);
+    __kernel_timespec ts{.tv_sec = seconds.count(), .tv_nsec = (*timeout - seconds).count()};
+    io_uring_submit_and_wait_timeout(ring_.get(), &cqe, 1, &ts, nullptr);
+  } else {
+    io_uring_submit_and_wait(ring_.get(), 1);
+  }
+  std::array<io_uring_cqe*, 64> batch{};
+  for (;;) {
+    const unsigned count = io_uring_peek_batch_cqe(ring_.get(), batch.data(), batch.size());
+    if (count == 0) {
+      return;
+    }
+    // Copy first: a completion may submit, which may reuse ring slots once they are marked seen.
+    std::array<std::pair<UringOp*, int32_t>, 64> done;
+    for (unsigned i = 0; i < count; ++i) {
+      done[i] = {static_cast<UringOp*>(io_uring_cqe_get_data(batch[i])), batch[i]->res};
+    }
+    io_uring_cq_advance(ring_.get(), count);
+    for (unsigned i = 0; i < count; ++i) {
+      if (done[i].first != nullptr) {
+        done[i].first->complete(*done[i].first, done[i].second);
+      }
+    }
+  }
+}
+
+}  // namespace lodge

@@ -1,0 +1,59 @@
+#include "base/log.h"
+
+#include <memory>
+#include <time.h>
+
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+namespace lodge {
+namespace {
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug: return spdlog::level::debug;
+    case LogLevel::info: return spdlog::level::info;
+    case LogLevel::warning: return spdlog::level::warn;
+    case LogLevel::error: return spdlog::level::err;
+    case LogLevel::off: return spdlog::level::off;
+  }
+  return spdlog::level::off;
+}
+
+// One logger per process, made on first use so that tests need no set-up.
+std::unique_ptr<spdlog::logger>& logger() {
+  static std::unique_ptr<spdlog::logger> instance = [] {
+    auto made = std::make_unique<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    made->set_level(spdlog::level::warn);
+    made->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+    return made;
+  }();
+  return instance;
+}
+
+}  // namespace
+
+void log_init(std::string_view name, LogLevel level) {
+  if (!name.empty()) {
+    logger()->set_pattern(fmt::format("%Y-%m-%dT%H:%M:%S.%e%z %l [{}] %v", name));
+  }
+  logger()->set_level(to_spdlog(level));
+}
+
+bool log_enabled(LogLevel level) { return logger()->should_log(to_spdlog(level)); }
+
+void log_write(LogLevel level, std::string_view area, std::string_view text) {
+  logger()->log(to_spdlog(level), "{}: {}", area, text);
+}
+
+bool GuestWarnings::admit() {
+  count_.fetch_add(1, std::memory_order_relaxed);
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  if (second_.exchange(now.tv_sec, std::memory_order_relaxed) != now.tv_sec) {
+    in_second_.store(0, std::memory_order_relaxed);
+  }
+  return in_second_.fetch_add(1, std::memory_order_relaxed) < kPerSecond;
+}
+
+}  // namespace lodge
