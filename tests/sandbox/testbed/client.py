@@ -1,6 +1,5 @@
 """Runs one command in an instance: streams, signals, terminal, exit status."""
 import fcntl
-import json
 import os
 import select
 import signal
@@ -49,13 +48,8 @@ class Run:
         self.signals = []
         cwd = os.getcwd()
         inside = os.path.commonpath([cwd, TREE]) == TREE
-        request = {
-            "argv": argv,
-            "cwd": cwd if inside else TREE,
-            "env": environment(extra_environment),
-            "tty": use_tty,
-        }
-        self.send(p.START, json.dumps(request).encode())
+        request = p.Request(argv, cwd if inside else TREE, environment(extra_environment), use_tty)
+        self.send(p.START, p.pack_request(request))
 
     def send(self, kind, payload=b""):
         """One frame to the keeper."""
@@ -123,10 +117,10 @@ class Run:
             elif kind == p.IN_ACK:
                 self.input_unacknowledged -= struct.unpack("!I", payload)[0]
             elif kind == p.EXIT:
-                answer = json.loads(payload)
-                if "error" in answer:
-                    raise Problem(f"instance {self.name} cannot start the command: {answer['error']}")
-                self.status = answer["status"]
+                word, _, value = payload.decode(errors="replace").partition(" ")
+                if word != "status":
+                    raise Problem(f"instance {self.name} cannot start the command: {value}")
+                self.status = int(value)
 
     def write_out(self, descriptor, data):
         """Passes output on; nobody reading it any more ends the command, as a pipe would."""
