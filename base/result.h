@@ -45,39 +45,43 @@ template <class... Args>
 }  // namespace lodge
 
 // TRY(expr): the value of a Result, or return its error from the enclosing function.
-#define TRY(expr)                                                            \
-  __extension__({                                                            \
-    auto lodge_try_result_ = (expr);                                         \
-    if (!lodge_try_result_) {                                                \
-      return std::unexpected(std::move(lodge_try_result_).error());          \
-    }                                                                        \
-    std::move(*lodge_try_result_);                                           \
-  })
-
+#define TRY(expr) LODGE_TRY_(LODGE_TRY_NAME_(__COUNTER__), expr)
 // TRY_VOID(expr): the same for Result<void>.
-#define TRY_VOID(expr)                                                       \
-  do {                                                                       \
-    auto lodge_try_result_ = (expr);                                         \
-    if (!lodge_try_result_) {                                                \
-      return std::unexpected(std::move(lodge_try_result_).error());          \
-    }                                                                        \
-  } while (false)
+#define TRY_VOID(expr) LODGE_TRY_VOID_(LODGE_TRY_NAME_(__COUNTER__), expr)
+// TRY_CONTEXT(expr, "what") and TRY_VOID_CONTEXT: with context added to the error.
+#define TRY_CONTEXT(expr, what) LODGE_TRY_CONTEXT_(LODGE_TRY_NAME_(__COUNTER__), expr, what)
+#define TRY_VOID_CONTEXT(expr, what) LODGE_TRY_VOID_CONTEXT_(LODGE_TRY_NAME_(__COUNTER__), expr, what)
 
-// TRY_CONTEXT(expr, "what"): as TRY, with context added to the error.
-#define TRY_CONTEXT(expr, what)                                              \
-  __extension__({                                                            \
-    auto lodge_try_result_ = (expr);                                         \
-    if (!lodge_try_result_) {                                                \
-      return ::lodge::context(std::move(lodge_try_result_).error(), (what)); \
-    }                                                                        \
-    std::move(*lodge_try_result_);                                           \
+// Each use has a name of its own, so that uses may nest.
+#define LODGE_TRY_JOIN_(a, b) a##b
+#define LODGE_TRY_NAME_(counter) LODGE_TRY_JOIN_(lodge_try_, counter)
+#define LODGE_TRY_(name, expr)                          \
+  __extension__({                                       \
+    auto name = (expr);                                 \
+    if (!name) {                                        \
+      return std::unexpected(std::move(name).error());  \
+    }                                                   \
+    std::move(*name);                                   \
   })
-
-// TRY_VOID_CONTEXT(expr, "what"): as TRY_VOID, with context added to the error.
-#define TRY_VOID_CONTEXT(expr, what)                                         \
-  do {                                                                       \
-    auto lodge_try_result_ = (expr);                                         \
-    if (!lodge_try_result_) {                                                \
-      return ::lodge::context(std::move(lodge_try_result_).error(), (what)); \
-    }                                                                        \
+#define LODGE_TRY_VOID_(name, expr)                     \
+  do {                                                  \
+    auto name = (expr);                                 \
+    if (!name) {                                        \
+      return std::unexpected(std::move(name).error());  \
+    }                                                   \
+  } while (false)
+#define LODGE_TRY_CONTEXT_(name, expr, what)                   \
+  __extension__({                                              \
+    auto name = (expr);                                        \
+    if (!name) {                                               \
+      return ::lodge::context(std::move(name).error(), what);  \
+    }                                                          \
+    std::move(*name);                                          \
+  })
+#define LODGE_TRY_VOID_CONTEXT_(name, expr, what)              \
+  do {                                                         \
+    auto name = (expr);                                        \
+    if (!name) {                                               \
+      return ::lodge::context(std::move(name).error(), what);  \
+    }                                                          \
   } while (false)

@@ -220,10 +220,22 @@ void EventLoop::turn(std::optional<std::chrono::nanoseconds> timeout) {
   fire_timers();
   run_posted();
   while (!deferred_.empty()) {
-    std::vector<Fn> batch;
-    batch.swap(deferred_);
-    for (const Fn& fn : batch) {
-      fn();
+    deferred_now_.swap(deferred_);
+    for (size_t i = 0; i < deferred_now_.size(); ++i) {
+      if (deferred_now_[i].second) {
+        deferred_now_[i].second();
+      }
+    }
+    deferred_now_.clear();
+  }
+}
+
+void EventLoop::forget(const void* owner) {
+  for (auto* list : {&deferred_, &deferred_now_}) {
+    for (auto& [who, fn] : *list) {
+      if (who == owner) {
+        fn = nullptr;
+      }
     }
   }
 }

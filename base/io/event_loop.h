@@ -69,8 +69,10 @@ class EventLoop {
   [[nodiscard]] Watch on_event(int event_fd, Fn fn);
   // `fn` runs once, not before `delay` has passed.
   [[nodiscard]] Timer after(std::chrono::nanoseconds delay, Fn fn);
-  // `fn` runs after the current batch of completions (once; for completing work in batches). Loop thread only.
-  void defer(Fn fn) { deferred_.push_back(std::move(fn)); }
+  // `fn` runs once, at the end of the current turn, when the whole batch of completions is done; forget() drops what `owner`
+  // deferred. Loop thread only.
+  void defer(const void* owner, Fn fn) { deferred_.emplace_back(owner, std::move(fn)); }
+  void forget(const void* owner);
 
   [[nodiscard]] Uring& ring() { return *ring_; }
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -109,7 +111,8 @@ class EventLoop {
   std::map<Due, Fn> timers_;
   std::map<uint64_t, Clock::time_point> timer_due_;
   uint64_t next_timer_ = 1;
-  std::vector<Fn> deferred_;
+  std::vector<std::pair<const void*, Fn>> deferred_;
+  std::vector<std::pair<const void*, Fn>> deferred_now_;
 
   Fd wake_;
   Watch wake_watch_;

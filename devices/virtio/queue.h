@@ -29,12 +29,10 @@ class Virtqueue;
 struct ChainSlot {
   std::vector<iovec> readable;  // what the driver gave to read, in order
   std::vector<iovec> writable;  // what the device may fill, in order
-  std::vector<Gpa> writable_at;
+  std::vector<ChainSegment> segments;  // both parts as the driver described them
   uint64_t readable_bytes = 0;
   uint64_t writable_bytes = 0;
   uint16_t head = 0;         // descriptor index (split) or buffer id (packed)
-  uint16_t position = 0;     // ring position (packed), for giving the chain back unprocessed
-  bool position_wrap = false;
   uint16_t descriptors = 0;  // ring slots it takes (packed)
 };
 
@@ -92,7 +90,10 @@ class Virtqueue {
   // `state` is the transport's registers for a fresh queue, or the saved state. Error: the rings are not in guest RAM.
   [[nodiscard]] static Result<std::unique_ptr<Virtqueue>> create(const Options& options, const QueueState& state,
                                                                  GuestMemory& memory, EventLoop& loop, Interrupt interrupt);
-  virtual ~Virtqueue() = default;
+  virtual ~Virtqueue();
+
+  // The most buffers in one chain, whatever the queue's size.
+  static constexpr size_t kMaxSegments = 1024;
 
   [[nodiscard]] uint16_t index() const { return options_.index; }
   [[nodiscard]] uint16_t size() const { return state_.size; }
@@ -136,21 +137,18 @@ class Virtqueue {
   // What the two layouts do differently.
   enum class Take : uint8_t { empty, taken, bad };
   virtual Take take_next(ChainSlot& slot) = 0;
-  virtual Take take_pending(ChainSlot& slot, const PendingChain& pending) = 0;
-  [[nodiscard]] virtual PendingChain describe(const ChainSlot& slot) const = 0;
   virtual void put_used(const ChainSlot& slot, uint32_t written) = 0;
   // Makes put_used() visible to the driver; returns whether it wants an interrupt.
   [[nodiscard]] virtual bool publish() = 0;
   virtual void set_kicks(bool wanted) = 0;
   [[nodiscard]] virtual bool ring_has_work() = 0;
-  virtual void fill_state(QueueState& state) const = 0;
 
-  // Adds one buffer to a chain; false (and marked bad) when it is not RAM, out of order or too long.
-  [[nodiscard]] bool add_segment(ChainSlot& slot, Gpa at, uint32_t length, bool writable);
+  // Adds one buffer to a chain; false (and the queue is broken) when it is not RAM, out of order or one too many.
+  [[nodiscard]] bool add_segment(ChainSlot& slot, const ChainSegment& segment);
   void mark_broken(std::string_view why);
 
   Options options_;
-  QueueState state_;
+  QueueState state_;  // next_avail, next_used and the wraps move with the ring
   GuestMemory& memory_;
   EventLoop& loop_;
 
@@ -167,7 +165,6 @@ class Virtqueue {
   uint32_t in_flight_ = 0;
   bool broken_ = false;
   bool flush_scheduled_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   GuestWarnings warnings_;
 };
 

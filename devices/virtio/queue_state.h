@@ -9,10 +9,20 @@
 
 namespace lodge {
 
-// A request that was taken from the ring but not finished: the device takes it again after resume or restore.
+// One buffer of a request.
+struct ChainSegment {
+  uint64_t at = 0;  // guest physical address
+  uint32_t length = 0;
+  bool writable = false;
+  friend bool operator==(const ChainSegment&, const ChainSegment&) = default;
+};
+
+// A request that was taken from the ring but not finished: the device takes it again after resume or restore. Its buffers are
+// kept, since a packed ring may have reused the descriptors meanwhile.
 struct PendingChain {
-  uint16_t head = 0;      // split: descriptor index; packed: ring position
-  bool wrap = false;      // packed: the wrap counter at that position
+  uint16_t head = 0;         // split: descriptor index; packed: buffer id
+  uint16_t descriptors = 0;  // packed: ring slots it occupies
+  std::vector<ChainSegment> segments;
   friend bool operator==(const PendingChain&, const PendingChain&) = default;
 };
 
@@ -32,10 +42,20 @@ struct QueueState {
 };
 
 template <>
+struct Schema<ChainSegment> {
+  static constexpr std::string_view name = "chain-segment";
+  static constexpr uint16_t version = 1;
+  static constexpr auto fields = std::tuple{field(1, "at", &ChainSegment::at), field(2, "length", &ChainSegment::length),
+                                            field(3, "writable", &ChainSegment::writable)};
+};
+
+template <>
 struct Schema<PendingChain> {
   static constexpr std::string_view name = "pending-chain";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{field(1, "head", &PendingChain::head), field(2, "wrap", &PendingChain::wrap)};
+  static constexpr auto fields =
+      std::tuple{field(1, "head", &PendingChain::head), field(2, "descriptors", &PendingChain::descriptors),
+                 field(3, "segments", &PendingChain::segments)};
 };
 
 template <>
