@@ -68,12 +68,15 @@ struct AcpiFixed {
   uint16_t gpe0 = 0xafe0;         // status and enable halves
   uint8_t gpe0_length = 4;
   uint8_t sci = 9;                // level-triggered, active high at the IOAPIC
+  uint8_t timer_gsi = 2;          // where the PIT's interrupt 0 arrives at the IOAPIC
   uint16_t smi_command = 0xb2;
   uint8_t acpi_enable = 0xf1;  // written to smi_command
   uint8_t acpi_disable = 0xf0;
   bool i8042 = true;
   bool vga = true;
   bool rtc = true;
+  AcpiRegister reset{AcpiSpace::io, 0xcf9};
+  uint8_t reset_value = 6;
 };
 
 struct AcpiPci {
