@@ -1,0 +1,1 @@
+"""What the integration tests use to drive lodge-vmm (see ../README.md)."""
