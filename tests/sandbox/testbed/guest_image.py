@@ -161,6 +161,7 @@ def _write_root(kernel):
         _write_file(f"{root}/etc/acpi/PWRF/00000080", "#!/bin/sh\nexec lodge-poweroff\n", 0o755)
         _write_file(f"{root}/etc/passwd", "root::0:0:root:/root:/bin/sh\n")
         _write_file(f"{root}/etc/group", "root:x:0:\n")
+        _write_file(f"{root}/etc/inputrc", "set enable-bracketed-paste off\n")
         _write_file(f"{root}/etc/hosts", "127.0.0.1 localhost guest\n")
         _write_file(f"{root}/etc/os-release", 'NAME="Lodge test guest"\nID=lodge-test\n')
         os.symlink("/run/resolv.conf", f"{root}/etc/resolv.conf")
