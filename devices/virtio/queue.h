@@ -128,6 +128,11 @@ class Virtqueue {
   void set_on_broken(std::function<void()> fn) { on_broken_ = std::move(fn); }
   // Chains out with the device.
   [[nodiscard]] uint32_t in_flight() const { return in_flight_; }
+  // Where the kernel (vhost) has got to, when it hands the ring back.
+  void set_position(uint16_t next_avail, uint16_t next_used) {
+    state_.next_avail = next_avail;
+    state_.next_used = next_used;
+  }
   // The state to save; only with no chain out.
   [[nodiscard]] QueueState state() const;
 
