@@ -67,8 +67,8 @@ struct AcpiFixed {
   uint16_t pm_timer = 0x608;      // 4 bytes, counts 32 bits
   uint16_t gpe0 = 0xafe0;         // status and enable halves
   uint8_t gpe0_length = 4;
-  uint8_t sci = 9;                // level-triggered, active high at the IOAPIC
-  uint8_t timer_gsi = 2;          // where the PIT's interrupt 0 arrives at the IOAPIC
+  uint8_t sci = 9;        // level-triggered, active high at the IOAPIC
+  uint8_t timer_gsi = 2;  // where the PIT's interrupt 0 arrives at the IOAPIC
   uint16_t smi_command = 0xb2;
   uint8_t acpi_enable = 0xf1;  // written to smi_command
   uint8_t acpi_disable = 0xf0;
@@ -81,11 +81,11 @@ struct AcpiFixed {
 
 struct AcpiPci {
   uint8_t last_bus = 255;
-  AcpiRange ecam;                   // size 0: ports 0xcf8/0xcfc only; else 1 MiB per bus
-  AcpiRange window32;               // below 4 GiB
-  AcpiRange window64;               // size 0: none
-  std::vector<AcpiRange> io;        // windows of I/O ports; at pc without 0xcf8..0xcff
-  uint32_t first_slot = 0;          // slots that get interrupt routes
+  AcpiRange ecam;             // size 0: ports 0xcf8/0xcfc only; else 1 MiB per bus
+  AcpiRange window32;         // below 4 GiB
+  AcpiRange window64;         // size 0: none
+  std::vector<AcpiRange> io;  // windows of I/O ports; at pc without 0xcf8..0xcff
+  uint32_t first_slot = 0;    // slots that get interrupt routes
   uint32_t slots = 32;
   std::function<uint32_t(uint32_t slot, uint32_t pin)> gsi;  // pin 0 = INTA; empty: 16 + (slot + pin) % 8
 };

@@ -24,7 +24,8 @@ aml::Bytes interrupt_routes(const AcpiPci& pci) {
   for (uint32_t i = 0; i < pci.slots && routes.size() + 4 <= 255; ++i) {
     const uint32_t slot = pci.first_slot + i;
     for (uint32_t pin = 0; pin < 4; ++pin) {
-      routes.push_back(package({integer(uint64_t{slot} << 16 | 0xffff), integer(pin), integer(0), integer(pci_gsi(pci, slot, pin))}));
+      routes.push_back(
+          package({integer(uint64_t{slot} << 16 | 0xffff), integer(pin), integer(0), integer(pci_gsi(pci, slot, pin))}));
     }
   }
   return package(routes);
@@ -171,8 +172,8 @@ Bytes dsdt(const AcpiConfig& config) {
     append(system, power_button_and_events(config.reduced));
   }
   const uint64_t off = reduced ? 5 : 0;
-  return table("DSDT", 2, join({scope("\\_SB", system),
-                                name("\\_S5", package({integer(off), integer(off), integer(0), integer(0)}))}));
+  return table("DSDT", 2,
+               join({scope("\\_SB", system), name("\\_S5", package({integer(off), integer(off), integer(0), integer(0)}))}));
 }
 
 }  // namespace lodge::acpi

@@ -39,7 +39,9 @@ void address(Writer& out, AcpiSpace space, uint64_t at, unsigned bytes) {
 
 void address(Writer& out, const AcpiRegister& where, unsigned bytes) { address(out, where.space, where.address, bytes); }
 
-void override(Writer& out, uint32_t irq, uint32_t gsi, uint32_t flags) { out.u8(2).u8(10).u8(0).u8(irq).u32(gsi).u16(flags); }
+void override(Writer& out, uint32_t irq, uint32_t gsi, uint32_t flags) {
+  out.u8(2).u8(10).u8(0).u8(irq).u32(gsi).u16(flags);
+}
 
 }  // namespace
 
@@ -105,10 +107,19 @@ Bytes fadt(const AcpiConfig& config, uint64_t dsdt_at, uint64_t facs_at) {
     boot = kLegacyDevices | (fixed.i8042 ? k8042 : 0) | (fixed.vga ? 0 : kNoVga) | (fixed.rtc ? 0 : kNoRtc);
   }
   Writer out;
-  out.u32(facs_at).u32(dsdt_at).u8(0).u8(0).u16(pm.sci).u32(pm.smi_command).u8(pm.acpi_enable).u8(pm.acpi_disable).u8(0).u8(0);
+  out.u32(facs_at)
+      .u32(dsdt_at)
+      .u8(0)
+      .u8(0)
+      .u16(pm.sci)
+      .u32(pm.smi_command)
+      .u8(pm.acpi_enable)
+      .u8(pm.acpi_disable)
+      .u8(0)
+      .u8(0);
   out.u32(pm.pm1a_event).u32(0).u32(pm.pm1a_control).u32(0).u32(0).u32(pm.pm_timer).u32(pm.gpe0).u32(0);
   out.u8(length(4)).u8(length(2)).u8(0).u8(length(4)).u8(pm.gpe0_length).u8(0).u8(0).u8(0);
-  out.u16(0xfff).u16(0xfff).u16(0).u16(0).u8(0).u8(0);       // no C2, C3, flush by WBINVD
+  out.u16(0xfff).u16(0xfff).u16(0).u16(0).u8(0).u8(0);  // no C2, C3, flush by WBINVD
   out.u8(0).u8(0).u8(pm.rtc ? 0x32 : 0).u16(boot).u8(0).u32(flags);
   address(out, reduced ? config.reduced.reset : fixed.reset, 1);
   out.u8(reduced ? config.reduced.reset_value : fixed.reset_value).u16(0).u8(5);

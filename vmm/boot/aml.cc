@@ -89,7 +89,8 @@ void put_segment(Bytes& out, std::string_view segment) {
 }
 
 // Address space descriptors, 6.4.3.5: `size` is the width of each of the five numbers.
-Bytes address_space(unsigned tag, unsigned size, unsigned type, unsigned flags, unsigned type_flags, uint64_t first, uint64_t last) {
+Bytes address_space(unsigned tag, unsigned size, unsigned type, unsigned flags, unsigned type_flags, uint64_t first,
+                    uint64_t last) {
   Bytes out = raw({tag});
   put(out, 3 + 5 * size, 2);
   put(out, type);
@@ -190,7 +191,9 @@ Bytes eisa_id(std::string_view id) {
   return out;
 }
 
-Bytes buffer(std::span<const std::byte> data) { return block({kBuffer}, integer(data.size()), Bytes(data.begin(), data.end())); }
+Bytes buffer(std::span<const std::byte> data) {
+  return block({kBuffer}, integer(data.size()), Bytes(data.begin(), data.end()));
+}
 
 Bytes package(const std::vector<Bytes>& elements) {
   assert(elements.size() <= 255);
@@ -223,7 +226,8 @@ Bytes method(std::string_view where, uint8_t arguments, bool serialized, const B
 }
 
 Bytes operation_region(std::string_view where, RegionSpace space, uint64_t base, uint64_t length) {
-  return join({raw({kExtended, kExtRegion}), path(where), raw({static_cast<unsigned>(space)}), integer(base), integer(length)});
+  return join(
+      {raw({kExtended, kExtRegion}), path(where), raw({static_cast<unsigned>(space)}), integer(base), integer(length)});
 }
 
 Bytes field(std::string_view region, FieldAccess access, std::initializer_list<FieldUnit> units) {

@@ -26,8 +26,8 @@ void append(Bytes& to, const Bytes& more);
 [[nodiscard]] Bytes string(std::string_view text);
 [[nodiscard]] Bytes eisa_id(std::string_view id);  // "PNP0A08"
 [[nodiscard]] Bytes buffer(std::span<const std::byte> data);
-[[nodiscard]] Bytes package(const std::vector<Bytes>& elements);      // at most 255
-[[nodiscard]] Bytes uuid_buffer(std::string_view text);               // as ToUUID writes it
+[[nodiscard]] Bytes package(const std::vector<Bytes>& elements);  // at most 255
+[[nodiscard]] Bytes uuid_buffer(std::string_view text);           // as ToUUID writes it
 
 // Declarations.
 [[nodiscard]] Bytes name(std::string_view path, const Bytes& value);

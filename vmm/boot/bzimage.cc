@@ -101,9 +101,11 @@ Result<EntryState> load_bzimage(Placer& placer, const BootFiles& files, const Bo
   }
   const auto version = load_le<uint16_t>(image, kVersion);
   if (version < kVersionWith64BitEntry || (load_le<uint16_t>(image, kXLoadFlags) & kHas64BitEntry) == 0) {
-    return fail("the bzImage has no 64-bit entry (boot protocol {}.{:02}): it is a 32-bit or very old kernel; use a 64-bit kernel of "
-                "version 3.8 or later, or boot it from a disk by the BIOS",
-                version >> 8, version & 0xff);
+    return fail(
+        "the bzImage has no 64-bit entry (boot protocol {}.{:02}): it is a 32-bit or very old kernel; use a 64-bit kernel "
+        "of "
+        "version 3.8 or later, or boot it from a disk by the BIOS",
+        version >> 8, version & 0xff);
   }
   if ((load_le<uint8_t>(image, kLoadFlags) & kLoadedHigh) == 0) {
     return fail("the kernel is a zImage that must be loaded low; use a bzImage");
@@ -120,8 +122,8 @@ Result<EntryState> load_bzimage(Placer& placer, const BootFiles& files, const Bo
 
   ZeroPage page{};
   std::span<std::byte> out(page);
-  const size_t header_end =
-      std::clamp<size_t>(kHeaderMagic + load_le<uint8_t>(image, kJumpOffset), kHeaderEnd, std::min(kSetupHeaderLimit, image.size()));
+  const size_t header_end = std::clamp<size_t>(kHeaderMagic + load_le<uint8_t>(image, kJumpOffset), kHeaderEnd,
+                                               std::min(kSetupHeaderLimit, image.size()));
   std::copy(image.begin() + kSetupSects, image.begin() + static_cast<ptrdiff_t>(header_end), page.begin() + kSetupSects);
   store_le(out, kTypeOfLoader, kUnregisteredLoader);
   store_le(out, kVideoMode, uint16_t{0xffff});

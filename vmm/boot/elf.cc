@@ -67,8 +67,8 @@ Result<ElfImage> parse(Bytes image, uint16_t machine) {
       continue;
     }
     if (!range_fits(program.p_offset, program.p_filesz, image.size())) {
-      return fail("ELF segment {} needs bytes {:#x}..{:#x} of a file of {:#x}: it is truncated", i, uint64_t{program.p_offset},
-                  uint64_t{program.p_offset} + program.p_filesz, image.size());
+      return fail("ELF segment {} needs bytes {:#x}..{:#x} of a file of {:#x}: it is truncated", i,
+                  uint64_t{program.p_offset}, uint64_t{program.p_offset} + program.p_filesz, image.size());
     }
     const Bytes data = image.subspan(program.p_offset, program.p_filesz);
     if (program.p_type == PT_NOTE) {

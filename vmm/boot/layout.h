@@ -30,8 +30,8 @@ inline constexpr Gpa kAcpiRsdp{0xe0000};
 inline constexpr Gpa kAcpiFacs{0xe0040};
 inline constexpr Gpa kAcpiLowTables{0xe0080};
 inline constexpr uint64_t kAcpiLowEnd = 0xf0000;
-inline constexpr Gpa kSmbiosEntry{0xf0000};      // 3.0 (64-bit) anchor
-inline constexpr Gpa kSmbiosEntry32{0xf0020};    // 2.8 anchor for old guests
+inline constexpr Gpa kSmbiosEntry{0xf0000};    // 3.0 (64-bit) anchor
+inline constexpr Gpa kSmbiosEntry32{0xf0020};  // 2.8 anchor for old guests
 inline constexpr Gpa kSmbiosTable{0xf0040};
 inline constexpr uint64_t kSmbiosEnd = 0x100000;
 inline constexpr uint64_t kHighMemoryStart = 0x100000;
@@ -46,7 +46,9 @@ inline constexpr Gpa kLocalApicBase{0xfee00000};
 [[nodiscard]] constexpr uint64_t low_ram_end(uint64_t ram_size) { return ram_size < kLowRamLimit ? ram_size : kLowRamLimit; }
 
 // Where the RAM above 4 GiB ends; kHighRamStart when there is none.
-[[nodiscard]] constexpr uint64_t high_ram_end(uint64_t ram_size) { return kHighRamStart + (ram_size - low_ram_end(ram_size)); }
+[[nodiscard]] constexpr uint64_t high_ram_end(uint64_t ram_size) {
+  return kHighRamStart + (ram_size - low_ram_end(ram_size));
+}
 
 // The ranges to create GuestMemory with.
 [[nodiscard]] inline std::vector<GuestMemory::Range> ram_ranges(uint64_t ram_size) {

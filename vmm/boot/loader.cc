@@ -16,8 +16,10 @@ Result<void> Placer::kernel_part(uint64_t at, std::span<const std::byte> data, u
   }
   const bool conventional = at >= kBootDataEnd && *end <= kLowMemoryEnd;
   if (!conventional && at < kHighMemoryStart) {
-    return fail("the kernel asks to be loaded at {:#x}..{:#x}, which overlaps boot data or the video hole; link it at 1 MiB or above",
-                at, *end);
+    return fail(
+        "the kernel asks to be loaded at {:#x}..{:#x}, which overlaps boot data or the video hole; link it at 1 MiB or "
+        "above",
+        at, *end);
   }
   TRY_VOID(reserve_kernel(at, memory_size));
   loaded_ += memory_size;
@@ -43,8 +45,8 @@ Result<uint64_t> Placer::high(std::span<const std::byte> data, std::string_view 
   const uint64_t top = highest >= top_ ? top_ : highest + 1;
   const uint64_t floor = align_up(std::max(kernel_end_, kHighMemoryStart), kPageSize);
   if (data.size() > top || align_down(top - data.size(), kPageSize) < floor) {
-    return fail("the {} of {} KiB does not fit: {} KiB of memory are left above the kernel; give the guest more memory", what,
-                data.size() / kKiB, top > floor ? (top - floor) / kKiB : 0);
+    return fail("the {} of {} KiB does not fit: {} KiB of memory are left above the kernel; give the guest more memory",
+                what, data.size() / kKiB, top > floor ? (top - floor) / kKiB : 0);
   }
   const uint64_t at = align_down(top - data.size(), kPageSize);
   TRY_VOID_CONTEXT(memory_.write_bytes(Gpa{at}, data), what);
@@ -112,15 +114,9 @@ Result<EntryState> load_kernel(const GuestMemory& memory, const BootFiles& files
   Placer placer(memory, tables.low_ram_end);
   EntryState state;
   switch (kind) {
-    case KernelKind::bzimage:
-      state = TRY(load_bzimage(placer, files, tables));
-      break;
-    case KernelKind::pvh:
-      state = TRY(load_pvh(placer, files, tables));
-      break;
-    case KernelKind::multiboot:
-      state = TRY(load_multiboot(placer, *find_multiboot(files.kernel), files, tables));
-      break;
+    case KernelKind::bzimage: state = TRY(load_bzimage(placer, files, tables)); break;
+    case KernelKind::pvh: state = TRY(load_pvh(placer, files, tables)); break;
+    case KernelKind::multiboot: state = TRY(load_multiboot(placer, *find_multiboot(files.kernel), files, tables)); break;
   }
   state.kind = kind;
   return state;

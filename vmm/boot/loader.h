@@ -45,7 +45,7 @@ struct SegmentState {
   uint16_t selector = 0;
   uint64_t base = 0;
   uint32_t limit = 0;
-  uint8_t type = 0;        // the four type bits
+  uint8_t type = 0;          // the four type bits
   bool code_or_data = true;  // the S bit
   bool long_mode = false;    // L
   bool default_32 = false;   // D/B

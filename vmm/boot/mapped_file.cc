@@ -20,7 +20,7 @@ Result<MappedFile> MappedFile::open(const std::string& path, std::string_view wh
 }
 
 Result<MappedFile> MappedFile::map(int fd, std::string_view name, std::string_view what) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) {
     return fail_errno(errno, "examine the {} '{}'", what, name);
   }

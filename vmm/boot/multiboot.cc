@@ -72,7 +72,8 @@ Result<uint64_t> load_elf32(Placer& placer, Bytes image) {
   }
   const ElfImage elf = TRY(parse_elf(image));
   if (elf.is_64) {
-    return fail("the Multiboot kernel is a 64-bit ELF file; Multiboot takes 32-bit ELF, or give addresses in the header (flag 16)");
+    return fail(
+        "the Multiboot kernel is a 64-bit ELF file; Multiboot takes 32-bit ELF, or give addresses in the header (flag 16)");
   }
   uint64_t entry = elf.entry;
   for (const ElfSegment& segment : elf.segments) {
@@ -130,14 +131,16 @@ std::optional<MultibootHeader> find_multiboot(Bytes image) {
   return std::nullopt;
 }
 
-Result<EntryState> load_multiboot(Placer& placer, const MultibootHeader& header, const BootFiles& files, const BootTables& tables) {
+Result<EntryState> load_multiboot(Placer& placer, const MultibootHeader& header, const BootFiles& files,
+                                  const BootTables& tables) {
   const GuestMemory& memory = placer.memory();
   const uint32_t unknown = header.flags & kRequired & ~(kAlignModules | kMemoryInfo | kMultibootVideo);
   if (unknown != 0) {
     return fail("the Multiboot kernel requires features {:#x} that this loader does not have", unknown);
   }
   if ((header.flags & kMultibootVideo) != 0 && header.mode_type == 0) {
-    return fail("the Multiboot kernel requires a graphics mode, which a direct boot cannot set; boot it from a disk by the BIOS");
+    return fail(
+        "the Multiboot kernel requires a graphics mode, which a direct boot cannot set; boot it from a disk by the BIOS");
   }
   const uint64_t entry = (header.flags & kMultibootAddresses) != 0 ? TRY(load_by_header(placer, header, files.kernel))
                                                                    : TRY(load_elf32(placer, files.kernel));

@@ -26,8 +26,8 @@ struct SmbiosConfig {
   std::string chassis_manufacturer = "Lodge";
   std::string chassis_asset;
   std::string cpu_version = "virtual";
-  std::vector<std::string> oem_strings;    // type 11, when there are any
-  std::array<uint8_t, 16> uuid{};          // in the order of its text form
+  std::vector<std::string> oem_strings;  // type 11, when there are any
+  std::array<uint8_t, 16> uuid{};        // in the order of its text form
   uint64_t ram_size = 0;
   uint32_t sockets = 1;
   uint32_t cores_per_socket = 1;

@@ -41,10 +41,10 @@ struct CpuSignature {
 
 struct CpuModel {
   std::string name;
-  std::string vendor;                // vendor's name ("Intel"), empty: any
+  std::string vendor;  // vendor's name ("Intel"), empty: any
   std::vector<CpuSignature> signatures;
   std::vector<std::string> features;  // sorted; ancestors' included, removed ones left out
-  bool host_usable = true;           // <decode host='on'>
+  bool host_usable = true;            // <decode host='on'>
 };
 
 class CpuMap {

@@ -19,8 +19,9 @@ Result<void> validate_topology(const Topology& topology, uint32_t vcpus) {
                 topology.dies, topology.cores, topology.threads, kMaxVcpus);
   }
   if (topology.total() != vcpus) {
-    return fail("CPU topology {} sockets x {} dies x {} cores x {} threads makes {} vCPUs, but {} are configured; make them equal",
-                topology.sockets, topology.dies, topology.cores, topology.threads, topology.total(), vcpus);
+    return fail(
+        "CPU topology {} sockets x {} dies x {} cores x {} threads makes {} vCPUs, but {} are configured; make them equal",
+        topology.sockets, topology.dies, topology.cores, topology.threads, topology.total(), vcpus);
   }
   // Every count is at most 4096 and so is the product; each level wastes less than one bit, so all ids fit in 16 bits.
   return {};
@@ -48,7 +49,8 @@ VcpuPlace place_of(const Topology& topology, uint32_t vcpu_index) {
 uint32_t x2apic_id(const Topology& topology, uint32_t vcpu_index) {
   const ApicIdLayout layout = apic_id_layout(topology);
   const VcpuPlace place = place_of(topology, vcpu_index);
-  return place.socket << layout.package_shift | place.die << layout.die_shift | place.core << layout.core_shift | place.thread;
+  return place.socket << layout.package_shift | place.die << layout.die_shift | place.core << layout.core_shift |
+         place.thread;
 }
 
 }  // namespace lodge
