@@ -59,10 +59,14 @@ inline constexpr bool kIsArray = false;
 template <class T, size_t N>
 inline constexpr bool kIsArray<std::array<T, N>> = true;
 
+// Not inlined: GCC 12 takes the growth of an inlined vector for an overflow.
+[[gnu::noinline]] inline void append_bytes(StateBytes& out, std::span<const std::byte> bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
 template <class T>
 void append_pod(StateBytes& out, const T& value) {
-  const auto bytes = std::as_bytes(std::span(&value, 1));
-  out.insert(out.end(), bytes.begin(), bytes.end());
+  append_bytes(out, std::as_bytes(std::span(&value, 1)));
 }
 
 template <Described T>
@@ -78,8 +82,7 @@ void encode_value(StateBytes& out, const T& value) {
     append_pod(out, value);
   } else if constexpr (std::is_same_v<T, std::string>) {
     append_pod(out, static_cast<uint32_t>(value.size()));
-    const auto bytes = std::as_bytes(std::span(value));
-    out.insert(out.end(), bytes.begin(), bytes.end());
+    append_bytes(out, std::as_bytes(std::span(value)));
   } else if constexpr (kIsVector<T> || kIsArray<T>) {
     append_pod(out, static_cast<uint32_t>(value.size()));
     for (const auto& item : value) {
@@ -90,7 +93,7 @@ void encode_value(StateBytes& out, const T& value) {
     StateBytes inner;
     encode_struct(inner, value);
     append_pod(out, static_cast<uint32_t>(inner.size()));
-    out.insert(out.end(), inner.begin(), inner.end());
+    append_bytes(out, inner);
   }
 }
 
@@ -165,7 +168,7 @@ void encode_struct(StateBytes& out, const T& value) {
               encode_value(inner, value.*fields.member);
               append_pod(out, fields.id);
               append_pod(out, static_cast<uint32_t>(inner.size()));
-              out.insert(out.end(), inner.begin(), inner.end());
+              append_bytes(out, inner);
             }(),
             ...);
       },

@@ -34,6 +34,7 @@ struct BlockRequest : UringOp {
 
   Kind kind = Kind::read;
   bool may_unmap = false;       // write_zeroes only
+  bool durable = false;         // writes: on stable storage before done(), whatever the backend's cache mode
   uint64_t offset = 0;          // bytes
   uint64_t length = 0;          // bytes; for read and write the sum of iov
   std::vector<iovec> iov;       // capacity is reused between requests
@@ -42,6 +43,7 @@ struct BlockRequest : UringOp {
   // Backend scratch.
   class BlockQueue* queue = nullptr;
   uint64_t progress = 0;
+  uint8_t stage = 0;
   std::vector<iovec> work;
   void* bounce = nullptr;
 };
