@@ -183,7 +183,10 @@ std::optional<Chain> Virtqueue::pop() {
   return Chain(this, slot);
 }
 
-bool Virtqueue::has_work() { return !broken_ && (!state_.pending.empty() || ring_has_work()); }
+bool Virtqueue::has_work() {
+  // As pop(): with the whole ring outstanding, what a lying index announces is not work, or callers would ask for ever.
+  return !broken_ && (!state_.pending.empty() || (in_flight_ < state_.size && ring_has_work()));
+}
 
 void Virtqueue::disable_kicks() { set_kicks(false); }
 
