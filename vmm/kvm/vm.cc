@@ -1,0 +1,233 @@
+#include "vmm/kvm/vm.h"
+
+#include <cstring>
+#include <sys/ioctl.h>
+
+#include "base/log.h"
+
+namespace lodge {
+
+// An input of the in-kernel interrupt controllers.
+class KvmVm::Line final : public IrqLine {
+ public:
+  Line(int vm, uint32_t gsi) : vm_(vm), gsi_(gsi) {}
+  void set(bool asserted) override {
+    kvm_irq_level level{};
+    level.irq = gsi_;
+    level.level = asserted ? 1 : 0;
+    (void)kvm_ioctl(vm_, KVM_IRQ_LINE, &level);
+  }
+
+ private:
+  int vm_;
+  uint32_t gsi_;
+};
+
+// A message-signalled interrupt as an irqfd with a route of its own. It takes a GSI only while it is enabled.
+class KvmVm::Msi final : public MsiVector {
+ public:
+  Msi(KvmVm& vm, EventFd event) : vm_(vm), event_(std::move(event)) {}
+  ~Msi() override { release(); }
+  Msi(const Msi&) = delete;
+  Msi& operator=(const Msi&) = delete;
+
+  Result<void> configure(uint64_t address, uint32_t data, bool enabled) override {
+    const Lock lock(vm_.mutex_);
+    if (!enabled) {
+      disable();
+      return {};
+    }
+    if (gsi_ != 0) {
+      const kvm_irq_routing_entry& now = vm_.msi_routes_.at(gsi_);
+      if (now.u.msi.address_lo == static_cast<uint32_t>(address) &&
+          now.u.msi.address_hi == static_cast<uint32_t>(address >> 32) && now.u.msi.data == data) {
+        return {};
+      }
+    }
+    const bool fresh = gsi_ == 0;
+    if (fresh) {
+      if (!vm_.free_gsis_.empty()) {
+        gsi_ = vm_.free_gsis_.back();
+        vm_.free_gsis_.pop_back();
+      } else if (vm_.next_gsi_ < kMaxGsi) {
+        gsi_ = vm_.next_gsi_++;
+      } else {
+        return fail("the guest uses all {} interrupt routes of KVM", kMaxGsi);
+      }
+    }
+    kvm_irq_routing_entry entry{};
+    entry.gsi = gsi_;
+    entry.type = KVM_IRQ_ROUTING_MSI;
+    entry.u.msi.address_lo = static_cast<uint32_t>(address);
+    entry.u.msi.address_hi = static_cast<uint32_t>(address >> 32);
+    entry.u.msi.data = data;
+    vm_.msi_routes_[gsi_] = entry;
+    auto outcome = vm_.commit_routes();
+    if (outcome && fresh) {
+      outcome = irqfd(0);
+    }
+    if (!outcome) {
+      vm_.msi_routes_.erase(gsi_);
+      vm_.free_gsis_.push_back(std::exchange(gsi_, 0));
+    }
+    return outcome;
+  }
+
+  void trigger() override { event_.signal(); }
+  int event_fd() const override { return event_.get(); }
+
+ private:
+  Result<void> irqfd(uint32_t flags) const {
+    kvm_irqfd request{};
+    request.fd = static_cast<uint32_t>(event_.get());
+    request.gsi = gsi_;
+    request.flags = flags;
+    if (kvm_ioctl(vm_.get(), KVM_IRQFD, &request) < 0) {
+      return fail_errno(errno, "connect an interrupt to KVM");
+    }
+    return {};
+  }
+  void disable() REQUIRES(vm_.mutex_) {
+    if (gsi_ == 0) {
+      return;
+    }
+    (void)irqfd(KVM_IRQFD_FLAG_DEASSIGN);
+    vm_.msi_routes_.erase(gsi_);
+    vm_.free_gsis_.push_back(std::exchange(gsi_, 0));
+    (void)event_.drain();  // a signal that came with nobody listening must not fire later
+  }
+  void release() {
+    const Lock lock(vm_.mutex_);
+    disable();
+  }
+
+  KvmVm& vm_;
+  EventFd event_;
+  uint32_t gsi_ = 0;  // 0: none
+};
+
+Result<std::unique_ptr<KvmVm>> KvmVm::create(const Kvm& kvm, const Options& options) {
+  std::unique_ptr<KvmVm> vm(new KvmVm(kvm, options));
+  TRY_VOID(vm->set_up());
+  return vm;
+}
+
+KvmVm::~KvmVm() = default;
+
+Result<void> KvmVm::set_up() {
+  const int fd = kvm_ioctl_value(kvm_.get(), KVM_CREATE_VM, 0);
+  if (fd < 0) {
+    return fail_errno(errno, "create a virtual machine with /dev/kvm");
+  }
+  fd_ = Fd(fd);
+  // Three pages that Intel processors without unrestricted guest mode need, in the firmware's reserved area.
+  if (kvm_ioctl_value(fd, KVM_SET_TSS_ADDR, 0xFFFB'D000) < 0) {
+    return fail_errno(errno, "reserve KVM's task state pages");
+  }
+  uint64_t identity_map = 0xFFFB'C000;
+  (void)kvm_ioctl(fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
+  // 32-bit APIC ids in MSIs and no broadcast quirk: needed for ids of 255 and above.
+  kvm_enable_cap x2apic{};
+  x2apic.cap = KVM_CAP_X2APIC_API;
+  x2apic.args[0] = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+  if (kvm_.capability(KVM_CAP_X2APIC_API) > 0) {
+    (void)kvm_ioctl(fd, KVM_ENABLE_CAP, &x2apic);
+  }
+  if (kvm_ioctl_value(fd, KVM_CREATE_IRQCHIP, 0) < 0) {
+    return fail_errno(errno, "create the interrupt controllers in KVM");
+  }
+  if (options_.pit) {
+    kvm_pit_config pit{};
+    pit.flags = KVM_PIT_SPEAKER_DUMMY;
+    if (kvm_ioctl(fd, KVM_CREATE_PIT2, &pit) < 0) {
+      return fail_errno(errno, "create the 8254 timer in KVM");
+    }
+  }
+  for (uint32_t gsi = 0; gsi < kPins; ++gsi) {
+    lines_.push_back(std::make_unique<Line>(fd, gsi));
+  }
+  const Lock lock(mutex_);
+  return commit_routes();
+}
+
+Result<void> KvmVm::map_memory(const GuestMemory& memory) {
+  uint32_t slot = 0;
+  for (const MemoryRegion& region : memory.regions()) {
+    kvm_userspace_memory_region request{};
+    request.slot = slot++;
+    request.guest_phys_addr = region.base.value;
+    request.memory_size = region.size;
+    request.userspace_addr = reinterpret_cast<uint64_t>(region.host);  // SAFETY: an address for the kernel
+    if (kvm_ioctl(fd_.get(), KVM_SET_USER_MEMORY_REGION, &request) < 0) {
+      return fail_errno(errno, "give {} MiB of memory at {:#x} to the guest", region.size / kMiB, region.base.value);
+    }
+  }
+  return {};
+}
+
+Result<void> KvmVm::commit_routes() {
+  std::vector<kvm_irq_routing_entry> entries;
+  const auto pin = [&entries](uint32_t gsi, uint32_t chip, uint32_t number) {
+    kvm_irq_routing_entry entry{};
+    entry.gsi = gsi;
+    entry.type = KVM_IRQ_ROUTING_IRQCHIP;
+    entry.u.irqchip.irqchip = chip;
+    entry.u.irqchip.pin = number;
+    entries.push_back(entry);
+  };
+  for (uint32_t gsi = 0; gsi < kPins; ++gsi) {
+    if (gsi < 16 && gsi != 2) {
+      pin(gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % 8);
+    }
+    if (gsi != 2) {
+      pin(gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi);  // the timer arrives at pin 2, as on every PC
+    }
+  }
+  for (const auto& [gsi, entry] : msi_routes_) {
+    entries.push_back(entry);
+  }
+  std::vector<std::byte> buffer(sizeof(kvm_irq_routing) + entries.size() * sizeof(kvm_irq_routing_entry));
+  auto* routing = reinterpret_cast<kvm_irq_routing*>(buffer.data());  // SAFETY: flexible array in a large enough buffer
+  routing->nr = static_cast<uint32_t>(entries.size());
+  std::memcpy(routing->entries, entries.data(), entries.size() * sizeof(kvm_irq_routing_entry));
+  if (kvm_ioctl(fd_.get(), KVM_SET_GSI_ROUTING, routing) < 0) {
+    return fail_errno(errno, "set {} interrupt routes", entries.size());
+  }
+  return {};
+}
+
+Result<std::unique_ptr<MsiVector>> KvmVm::create_msi() {
+  EventFd event = TRY(EventFd::create());
+  return std::make_unique<Msi>(*this, std::move(event));
+}
+
+Result<void> KvmVm::ioeventfd(const Bell& bell, int event_fd, bool remove) const {
+  kvm_ioeventfd request{};
+  request.addr = bell.address;
+  request.len = bell.size;
+  request.fd = event_fd;
+  request.datamatch = bell.value;
+  if (bell.port) {
+    request.flags |= KVM_IOEVENTFD_FLAG_PIO;
+  }
+  if (bell.match) {
+    request.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+  }
+  if (remove) {
+    request.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+  }
+  if (kvm_ioctl(fd_.get(), KVM_IOEVENTFD, &request) < 0) {
+    return fail_errno(errno, "doorbell at {} {:#x}", bell.port ? "port" : "address", bell.address);
+  }
+  return {};
+}
+
+Result<void> KvmVm::add(const Bell& bell, int event_fd) { return ioeventfd(bell, event_fd, false); }
+
+void KvmVm::remove(const Bell& bell, int event_fd) {
+  if (const auto outcome = ioeventfd(bell, event_fd, true); !outcome) {
+    log_debug("kvm", "remove: {}", outcome.error().message);
+  }
+}
+
+}  // namespace lodge

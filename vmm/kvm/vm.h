@@ -1,0 +1,62 @@
+// One KVM virtual machine: memory slots, interrupt controllers, interrupt routes, irqfds, ioeventfds, clock.
+//
+// Set up on the control thread; routes and doorbells may change from any vCPU thread (a mutex guards the route table).
+#pragma once
+
+#include <linux/kvm.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "base/memory/guest_memory.h"
+#include "base/mutex.h"
+#include "devices/core/irq.h"
+#include "vmm/kvm/kvm.h"
+
+namespace lodge {
+
+class KvmVm final : public MsiFactory, public Doorbells {
+ public:
+  struct Options {
+    bool pit = true;  // the 8254 timer (and speaker port) in the kernel
+  };
+  [[nodiscard]] static Result<std::unique_ptr<KvmVm>> create(const Kvm& kvm, const Options& options);
+  ~KvmVm() override;
+
+  [[nodiscard]] int get() const { return fd_.get(); }
+  [[nodiscard]] const Kvm& kvm() const { return kvm_; }
+  [[nodiscard]] const Options& options() const { return options_; }
+
+  // Makes the regions of `memory` the guest's RAM.
+  [[nodiscard]] Result<void> map_memory(const GuestMemory& memory);
+
+  // Inputs of the interrupt controllers: GSI 0 to 15 reach both 8259 and IOAPIC, 16 to 23 the IOAPIC.
+  [[nodiscard]] IrqLine& line(uint32_t gsi) { return *lines_.at(gsi); }
+
+  [[nodiscard]] Result<std::unique_ptr<MsiVector>> create_msi() override;
+  [[nodiscard]] Result<void> add(const Bell& bell, int event_fd) override;
+  void remove(const Bell& bell, int event_fd) override;
+
+ private:
+  class Line;
+  class Msi;
+  explicit KvmVm(const Kvm& kvm, const Options& options) : kvm_(kvm), options_(options) {}
+  [[nodiscard]] Result<void> set_up();
+  [[nodiscard]] Result<void> commit_routes() REQUIRES(mutex_);
+  [[nodiscard]] Result<void> ioeventfd(const Bell& bell, int event_fd, bool remove) const;
+
+  static constexpr uint32_t kPins = 24;
+  static constexpr uint32_t kMaxGsi = 4096;
+  const Kvm& kvm_;
+  Options options_;
+  Fd fd_;
+  std::vector<std::unique_ptr<IrqLine>> lines_;
+  Mutex mutex_;
+  std::map<uint32_t, kvm_irq_routing_entry> msi_routes_ GUARDED_BY(mutex_);
+  std::vector<uint32_t> free_gsis_ GUARDED_BY(mutex_);
+  uint32_t next_gsi_ GUARDED_BY(mutex_) = kPins;
+};
+
+}  // namespace lodge
