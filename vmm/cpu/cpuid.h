@@ -3,7 +3,7 @@
 // (Intel SDM volume 2 "CPUID"; AMD APM volume 3 appendix E; kernel Documentation/virt/kvm/x86/cpuid.rst.)
 #pragma once
 
-#include <linux/kvm.h>
+#include "vmm/kvm/kvm_abi.h"
 
 #include <cstdint>
 #include <span>

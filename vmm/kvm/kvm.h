@@ -1,7 +1,7 @@
 // The KVM system device: what this host can do. Opened once, on the control thread, before the machine is built.
 #pragma once
 
-#include <linux/kvm.h>
+#include "vmm/kvm/kvm_abi.h"
 
 #include <cstdint>
 #include <string>

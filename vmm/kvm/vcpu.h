@@ -2,7 +2,7 @@
 // thread is parked.
 #pragma once
 
-#include <linux/kvm.h>
+#include "vmm/kvm/kvm_abi.h"
 
 #include <memory>
 #include <span>

@@ -3,7 +3,7 @@
 // Set up on the control thread; routes and doorbells may change from any vCPU thread (a mutex guards the route table).
 #pragma once
 
-#include <linux/kvm.h>
+#include "vmm/kvm/kvm_abi.h"
 
 #include <map>
 #include <memory>

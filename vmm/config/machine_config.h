@@ -1,0 +1,152 @@
+// MachineConfig: all that a guest's monitor is told, as plain values. Filled from the command line or from JSON by the same
+// description (fields.h), checked by validate(), then used once to build the machine; the truth afterwards is the machine.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+
+namespace lodge {
+
+enum class MachineKind : uint8_t { microvm, pc };
+enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
+enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
+enum class DiskDiscard : uint8_t { ignore, unmap };
+enum class DiskError : uint8_t { report, ignore, stop, enospc };
+enum class NetKind : uint8_t { none, tap, user };
+enum class CharKind : uint8_t { none, stdio, pty, file, socket };
+enum class OnEvent : uint8_t { destroy, restart, preserve };
+enum class RingLayout : uint8_t { split, packed };
+enum class VirtioVersion : uint8_t { automatic, modern, transitional, legacy };
+
+struct CpuSettings {
+  uint32_t count = 1;
+  uint32_t sockets = 0;  // 0: chosen so that the product is `count`
+  uint32_t dies = 0;
+  uint32_t cores = 0;
+  uint32_t threads = 0;
+  std::string model = "host-passthrough";  // host-passthrough, host-model, or a name of libvirt's cpu_map
+  std::vector<std::string> features;       // "+name", "-name", "?name" (if the host has it)
+  uint64_t tsc_khz = 0;                    // 0: the host's
+};
+
+struct NumaCell {
+  uint64_t memory_mib = 0;
+  std::vector<uint32_t> cpus;
+  std::vector<uint32_t> distances;  // to every cell, 10 = local; empty: 10 and 20
+};
+
+struct MemorySettings {
+  uint64_t size_mib = 256;
+  MemoryKind backing = MemoryKind::anonymous;
+  uint64_t hugepage_kib = 2048;
+  bool transparent_hugepages = true;
+  bool prealloc = false;
+  bool mergeable = false;
+  std::vector<NumaCell> cells;
+};
+
+struct BootSettings {
+  std::string kernel;
+  std::string initrd;
+  std::string command_line;
+  std::vector<std::string> modules;  // "PATH ARGUMENTS", Multiboot and PVH
+};
+
+// How a virtio device shows itself.
+struct VirtioSettings {
+  VirtioVersion version = VirtioVersion::automatic;  // microvm: modern; pc: transitional
+  RingLayout ring = RingLayout::split;
+  bool event_index = true;
+  bool indirect = true;
+};
+
+struct DiskSettings {
+  std::string id;    // "disk0" when empty, by position
+  std::string path;  // or a descriptor that the daemon passed:
+  int fd = -1;
+  std::string bus = "virtio";
+  std::string serial;
+  bool read_only = false;
+  DiskCache cache = DiskCache::writeback;
+  DiskDiscard discard = DiskDiscard::ignore;
+  uint32_t queues = 0;  // 0: one for each vCPU, at most 4
+  uint32_t queue_size = 256;
+  DiskError read_errors = DiskError::report;
+  DiskError write_errors = DiskError::enospc;
+  bool shareable = false;
+  VirtioSettings virtio;
+};
+
+struct NetSettings {
+  std::string id;
+  NetKind kind = NetKind::none;
+  std::string tap;          // kind tap: the interface, or
+  std::vector<int> fds;     // descriptors that the daemon passed, one for each queue pair
+  bool vhost = false;
+  std::string mac;          // empty: made from the guest's name and the position
+  uint32_t queues = 1;      // pairs
+  uint32_t mtu = 0;
+  bool link = true;
+  VirtioSettings virtio;
+};
+
+// A serial port or a console channel.
+struct CharSettings {
+  CharKind kind = CharKind::none;
+  std::string path;      // file, socket
+  bool append = false;   // file
+  bool server = true;    // socket: listen, else connect
+  std::string name;      // channels: what the guest sees ("org.qemu.guest_agent.0")
+};
+
+struct RngSettings {
+  bool enabled = false;
+  uint64_t bytes = 0;      // limit: this many bytes in each period; 0: none
+  uint32_t period_ms = 1000;
+};
+
+struct BalloonSettings {
+  bool enabled = false;
+  bool deflate_on_oom = true;
+  bool free_page_reporting = true;
+};
+
+struct SmbiosSettings {
+  std::string uuid;
+  std::string manufacturer;
+  std::string product;
+  std::string serial;
+};
+
+struct MachineConfig {
+  std::string name = "guest";
+  MachineKind machine = MachineKind::microvm;
+  CpuSettings cpu;
+  MemorySettings memory;
+  BootSettings boot;
+  std::vector<DiskSettings> disks;
+  std::vector<NetSettings> nets;
+  std::vector<CharSettings> serials;   // COM1 and on
+  CharSettings console;                // virtio console port 0
+  std::vector<CharSettings> channels;  // named virtio ports
+  RngSettings rng;
+  BalloonSettings balloon;
+  SmbiosSettings smbios;
+  bool debug_console = false;          // port 0x402, to standard error
+  bool debug_exit = false;             // port 0xf4: exit status (value << 1) | 1
+  uint32_t io_threads = 0;             // 0: chosen by vCPUs and queues
+  OnEvent on_poweroff = OnEvent::destroy;
+  OnEvent on_reboot = OnEvent::restart;
+  OnEvent on_crash = OnEvent::destroy;
+  std::string control;                 // path of the control socket, or
+  int control_fd = -1;                 // a listening socket that the daemon passed
+  std::string restore;                 // a saved guest to continue
+  bool start_paused = false;
+  bool seccomp = true;
+};
+
+}  // namespace lodge
