@@ -37,7 +37,7 @@ def start(image, config, folder, log):
     """Starts QEMU; returns (process, socket to the agent's port)."""
     ours, theirs = socket.socketpair()
     command_line = (
-        "console=ttyS0 panic=-1 mitigations=off nokaslr quiet init_on_alloc=0 tsc=reliable nowatchdog audit=0 lsm=capability "
+        "console=ttyS0 panic=-1 mitigations=off nokaslr quiet init_on_alloc=0 tsc=reliable nowatchdog cryptomgr.notests audit=0 lsm=capability "
         f"lodge.tree={_hex(TREE)} lodge.modules={_hex(image.modules)} lodge.agent={_hex(HERE + '/agent.py')}"
     )
     command = [
