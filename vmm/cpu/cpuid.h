@@ -18,7 +18,7 @@ namespace lodge {
 
 enum class CpuMode : uint8_t {
   host_passthrough,  // all that KVM supports
-  host_model,        // the same without what cannot migrate or has no name
+  host_model,        // the same, but of registers whose bits have names only the named ones that can migrate
   custom,            // a named model
 };
 
@@ -43,6 +43,7 @@ struct CpuConfig {
   uint64_t tsc_khz = 0;          // the guest's TSC frequency; 0 when unknown
   bool kvm_pv = true;            // kvm-clock, steal time and the like
   bool hide_hypervisor = false;  // no KVM leaves and no hypervisor bit
+  bool msi_ext_dest_id = false;  // MSIs reach APIC ids up to 32767 (the machine's interrupt routing must support it)
 };
 
 // What the host's KVM says.
@@ -68,7 +69,6 @@ class CpuidTable {
   std::vector<kvm_cpuid_entry2> entries_;
   std::vector<kvm_msr_entry> msrs_;
   Topology topology_;
-  bool amd_ = false;
 };
 
 // create() and for_vcpu() in one step, for a single use.
