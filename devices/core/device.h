@@ -10,6 +10,7 @@
 #include "base/state/record.h"
 #include "devices/core/bus.h"
 #include "devices/core/irq.h"
+#include "devices/core/power.h"
 
 namespace lodge {
 
@@ -57,6 +58,8 @@ struct DeviceEnv {
   Doorbells& doorbells;
   EventLoop& control;
   LoopPool& loops;
+  std::function<IrqLine&(uint32_t gsi)> line = {};  // inputs of the interrupt controllers
+  PowerFn power = {};
 };
 
 }  // namespace lodge

@@ -1,5 +1,8 @@
 #include "devices/pci/root.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "devices/pci/registers.h"
 
 namespace lodge {
@@ -17,6 +20,7 @@ struct Schema<PciRootState> {
 
 namespace {
 constexpr uint16_t kAddressPort = 0xCF8;
+constexpr uint64_t kResetOffset = 1;  // 0xCF9
 constexpr uint64_t kDataOffset = 4;  // 0xCFC
 constexpr uint32_t kEnable = 1U << 31;
 constexpr uint64_t kEcamSize = 256ULL * 4096;  // bus 0
@@ -30,7 +34,8 @@ Result<std::unique_ptr<PciRoot>> PciRoot::create(Wiring wiring, const StateReade
   return root;
 }
 
-Result<void> PciRoot::map_ports(Bus& pio) {
+Result<void> PciRoot::map_ports(Bus& pio, IoHandler* reset_port) {
+  ports_.reset_port = reset_port;
   ports_mapping_ = TRY(pio.add(kAddressPort, 8, "pci configuration", unowned(ports_)));
   return {};
 }
@@ -113,6 +118,9 @@ void PciRoot::write(uint8_t devfn, uint16_t offset, uint8_t size, uint32_t value
 }
 
 uint64_t PciRoot::Ports::io_read(IoAccess access) {
+  if (access.offset == kResetOffset && access.size == 1 && reset_port != nullptr) {
+    return reset_port->io_read({0, 1, access.vcpu});
+  }
   if (access.offset < kDataOffset) {
     return access.offset == 0 && access.size == 4 ? address.load() : truncate_to(UINT64_MAX, access.size);
   }
@@ -125,6 +133,10 @@ uint64_t PciRoot::Ports::io_read(IoAccess access) {
 }
 
 void PciRoot::Ports::io_write(IoAccess access, uint64_t value) {
+  if (access.offset == kResetOffset && access.size == 1 && reset_port != nullptr) {
+    reset_port->io_write({0, 1, access.vcpu}, value);
+    return;
+  }
   if (access.offset < kDataOffset) {
     if (access.offset == 0 && access.size == 4) {
       address.store(static_cast<uint32_t>(value));

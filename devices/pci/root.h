@@ -23,8 +23,10 @@ class PciRoot final : public Device {
   };
   [[nodiscard]] static Result<std::unique_ptr<PciRoot>> create(Wiring wiring, const StateReader* saved);
 
-  // Puts the configuration window at ports 0xCF8..0xCFF, and at `ecam` (1 MiB for bus 0) when it is not zero.
-  [[nodiscard]] Result<void> map_ports(Bus& pio);
+  // Puts the configuration window at ports 0xCF8..0xCFF. Port 0xCF9 lies in the middle of it: byte accesses there go to
+  // `reset_port` (the chipset's reset register), when there is one.
+  [[nodiscard]] Result<void> map_ports(Bus& pio, IoHandler* reset_port);
+  // Puts it at `ecam` (1 MiB for bus 0) in memory.
   [[nodiscard]] Result<void> map_ecam(Bus& mmio, uint64_t ecam);
 
   // Error: the address is taken.
@@ -44,6 +46,7 @@ class PciRoot final : public Device {
     uint64_t io_read(IoAccess access) override;
     void io_write(IoAccess access, uint64_t value) override;
     std::atomic<uint32_t> address{0};
+    IoHandler* reset_port = nullptr;
 
    private:
     PciRoot& root_;

@@ -1,0 +1,19 @@
+// How a device tells the machine that the guest wants to be off, restarted or is done.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace lodge {
+
+enum class PowerEvent : uint8_t {
+  shutdown,  // the guest powered itself off
+  reset,     // the guest asked for a reset
+  exit,      // the debug exit port: `code` is the process's exit status
+  panicked,  // the guest reported a crash
+};
+
+// Called on a vCPU thread; returns at once. No guest instruction of this vCPU follows a shutdown, reset or exit.
+using PowerFn = std::function<void(PowerEvent event, int code)>;
+
+}  // namespace lodge
