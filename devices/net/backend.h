@@ -36,6 +36,10 @@ class NetBackend {
   virtual Io receive(std::span<const iovec> into, size_t& bytes) = 0;
   // TUN_F_* flags of the offloads that the guest negotiated.
   [[nodiscard]] virtual Result<void> set_offloads(uint32_t tun_flags) = 0;
+  // Whether the guest uses this queue pair: frames are steered to enabled ones only. Any thread.
+  virtual void set_enabled(bool /*enabled*/) {}
+  // The descriptor that vhost may serve instead of us, or -1.
+  [[nodiscard]] virtual int kernel_fd() const { return -1; }
 };
 
 // The backend of one NIC: a queue object for each pair.

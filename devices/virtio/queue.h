@@ -135,6 +135,8 @@ class Virtqueue {
   }
   // The state to save; only with no chain out.
   [[nodiscard]] QueueState state() const;
+  // The kernel (vhost) served this split ring and took all before available index `next`, with nothing left in flight.
+  void set_next(uint16_t next) { state_.next_avail = state_.next_used = next; }
 
  protected:
   Virtqueue(Options options, const QueueState& state, GuestMemory& memory, EventLoop& loop, Interrupt interrupt);
