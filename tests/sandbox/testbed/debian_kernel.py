@@ -82,15 +82,10 @@ def extract_vmlinux(image):
 
 
 def package_of(meta_package):
-    """The versioned package that a meta package stands for, as apt's lists have it now."""
-    for attempt in range(2):
-        output = subprocess.run(["apt-cache", "depends", meta_package], capture_output=True, text=True).stdout
-        found = re.search(r"Depends: (linux-image-\S+)", output)
-        if found:
-            return found.group(1)
-        if attempt == 0:
-            apt_update()
-    raise Problem(f"{meta_package}: not offered by apt; check /etc/apt/sources.list (Debian main is needed)")
+    """The versioned package that a meta package stands for, as apt's lists have it now; None if they have it not."""
+    output = subprocess.run(["apt-cache", "depends", meta_package], capture_output=True, text=True).stdout
+    found = re.search(r"Depends: (linux-image-\S+)", output)
+    return found and found.group(1)
 
 
 def apt_update():
@@ -100,18 +95,23 @@ def apt_update():
     subprocess.run([*prefix, "apt-get", "update", "-qq"], check=False)
 
 
-def download(package, folder):
-    """Downloads a package's file into the folder and returns its path."""
-    command = ["apt-get", "download", "-qq", package]
-    if os.geteuid() == 0:
-        command[1:1] = ["-o", "APT::Sandbox::User=root"]
+def download(meta_package, folder):
+    """Downloads the package that a meta package stands for into the folder; returns its path. Stale lists are refreshed once."""
+    trouble = "apt's lists do not have it; Debian's main archive must be in /etc/apt/sources.list"
     for attempt in range(2):
+        if attempt:
+            apt_update()
+        package = package_of(meta_package)
+        if not package:
+            continue
+        progress(f"downloading {package}")
+        options = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+        command = ["apt-get", *options, "download", "-qq", package]
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if result.returncode == 0:
             return only(f"{folder}/*.deb")
-        if attempt == 0:
-            apt_update()
-    raise Problem(f"{package}: apt-get download failed: {result.stderr.strip()}")
+        trouble = f"apt-get download failed: {result.stderr.strip()}"
+    raise Problem(f"{meta_package}: {trouble}")
 
 
 def kernel(meta_package, store, refresh=False):
@@ -125,11 +125,9 @@ def kernel(meta_package, store, refresh=False):
             if file.read() == builder:
                 return Kernel(target)
     os.makedirs(store, exist_ok=True)
-    package = package_of(meta_package)
     with tempfile.TemporaryDirectory(dir=store) as scratch:
-        progress(f"downloading {package}")
-        archive = download(package, scratch)
-        progress(f"unpacking {package}")
+        archive = download(meta_package, scratch)
+        progress(f"unpacking {os.path.basename(archive)}")
         unpacked = f"{scratch}/unpacked"
         subprocess.run([tool("dpkg", "dpkg"), "-x", archive, unpacked], check=True)
         result = Kernel(unpacked)

@@ -1,5 +1,6 @@
 """The nested machine's kernel and initramfs, built once and kept under build/sandbox/."""
 import fcntl
+import glob
 import hashlib
 import os
 import struct
@@ -40,6 +41,8 @@ def build(refresh=False):
         initramfs = f"{STATE}/initramfs-{kernel.release}-{key.hexdigest()[:12]}.cpio"
         if not os.path.exists(initramfs):
             progress(f"building {os.path.basename(initramfs)}")
+            for old in glob.glob(f"{STATE}/initramfs-*.cpio"):
+                os.unlink(old)
             _write(initramfs, kernel, busybox)
         return L1Image(kernel, initramfs)
 
