@@ -99,8 +99,7 @@ aml::Bytes isa_devices(const AcpiConfig& config) {
   return out;
 }
 
-aml::Bytes host_bridge(const AcpiConfig& config) {
-  const AcpiPci& pci = *config.pci;
+aml::Bytes host_bridge(const AcpiConfig& config, const AcpiPci& pci) {
   const bool express = pci.ecam.size != 0;
   aml::Bytes body = name("_HID", eisa_id(express ? "PNP0A08" : "PNP0A03"));
   if (express) {
@@ -163,7 +162,7 @@ Bytes dsdt(const AcpiConfig& config) {
   aml::Bytes system = processors(config);
   append(system, motherboard_resources(config));
   if (config.pci) {
-    append(system, host_bridge(config));
+    append(system, host_bridge(config, *config.pci));
   }
   if (reduced || !config.pci) {
     append(system, isa_devices(config));

@@ -116,7 +116,9 @@ Result<EntryState> load_kernel(const GuestMemory& memory, const BootFiles& files
   switch (kind) {
     case KernelKind::bzimage: state = TRY(load_bzimage(placer, files, tables)); break;
     case KernelKind::pvh: state = TRY(load_pvh(placer, files, tables)); break;
-    case KernelKind::multiboot: state = TRY(load_multiboot(placer, *find_multiboot(files.kernel), files, tables)); break;
+    case KernelKind::multiboot:
+      state = TRY(load_multiboot(placer, find_multiboot(files.kernel).value_or(MultibootHeader{}), files, tables));
+      break;
   }
   state.kind = kind;
   return state;

@@ -145,7 +145,7 @@ void set_text(Entries& entries, uint32_t first_leaf, std::string_view text) {
   text.copy(padded.data(), padded.size() - 1);
   for (uint32_t i = 0; i < 3; ++i) {
     std::array<uint32_t, 4> words{};
-    std::memcpy(words.data(), padded.data() + i * 16, sizeof(words));
+    std::memcpy(words.data(), padded.data() + size_t{i} * 16, sizeof(words));
     kvm_cpuid_entry2& entry = obtain(entries, first_leaf + i);
     entry.eax = words[0];
     entry.ebx = words[1];

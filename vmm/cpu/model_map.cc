@@ -11,7 +11,7 @@
 namespace lodge {
 namespace {
 
-constexpr uint64_t kMaxFile = 4 * 1024 * 1024;
+constexpr uint64_t kMaxFile = uint64_t{4} << 20;
 constexpr size_t kMaxDepth = 16;
 constexpr size_t kMaxFiles = 1024;
 constexpr size_t kMaxNames = 8192;  // models, features, aliases
