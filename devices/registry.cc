@@ -1,0 +1,76 @@
+#include "devices/registry.h"
+
+#include <ctime>
+
+#include "devices/legacy/cmos_rtc/device.h"
+#include "devices/legacy/debug_ports/device.h"
+#include "devices/legacy/power/device.h"
+
+namespace lodge {
+namespace {
+
+template <class T>
+Result<CreatedDevice> plain(Result<std::unique_ptr<T>> device) {
+  if (!device) {
+    return std::unexpected(std::move(device).error());
+  }
+  return CreatedDevice{std::shared_ptr<Device>(std::move(*device)), nullptr};
+}
+
+Result<CreatedDevice> create_reduced_power(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  const auto& wanted = std::get<ReducedPowerSpec>(spec);
+  return plain(ReducedPower::create(env, wanted.base, env.line(wanted.gsi), env.power, saved));
+}
+
+Result<CreatedDevice> create_fixed_power(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return plain(FixedPower::create(env, env.line(std::get<FixedPowerSpec>(spec).gsi), env.power, saved));
+}
+
+Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  const auto& wanted = std::get<CmosRtcSpec>(spec);
+  return plain(CmosRtc::create(
+      env, wanted.low_ram, wanted.high_ram, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
+}
+
+Result<CreatedDevice> create_debug_console(DeviceSpec&, const DeviceEnv& env, const StateReader*) {
+  return plain(DebugConsole::create(env));
+}
+
+Result<CreatedDevice> create_debug_exit(DeviceSpec&, const DeviceEnv& env, const StateReader*) {
+  return plain(DebugExit::create(env, env.power));
+}
+
+Result<CreatedDevice> create_serial(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<SerialSpec>(spec);
+  IrqLine& irq = env.line(wanted.gsi);
+  return plain(Uart16550::create(std::move(wanted.options), env, irq, saved));
+}
+
+template <class Spec, class Device>
+Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<Spec>(spec);
+  auto device = TRY(Device::create(std::move(wanted.options), saved));
+  auto carried = TRY(VirtioPci::create(wanted.transport, std::move(device), env, saved));
+  return CreatedDevice{carried, carried};
+}
+
+constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
+    {"reduced-power", create_reduced_power},
+    {"fixed-power", create_fixed_power},
+    {"cmos-rtc", create_cmos_rtc},
+    {"debug-console", create_debug_console},
+    {"debug-exit", create_debug_exit},
+    {"uart16550", create_serial},
+    {"virtio-net", create_virtio<NetSpec, VirtioNet>},
+    {"virtio-blk", create_virtio<BlkSpec, VirtioBlk>},
+}};
+
+}  // namespace
+
+const std::array<DeviceKind, std::variant_size_v<DeviceSpec>>& device_kinds() { return kKinds; }
+
+Result<CreatedDevice> create_device(DeviceSpec spec, const DeviceEnv& env, const StateReader* saved) {
+  return kKinds[spec.index()].create(spec, env, saved);
+}
+
+}  // namespace lodge

@@ -1,0 +1,69 @@
+// THE list of device kinds, in start order. A machine's devices are made through this table and nowhere else; the shared
+// device suite (tests/unit/devices/suite_test.cc) runs for every row.
+//
+// A device is created fresh or from a saved state by the same function. Adding one: docs/adding-a-device.md.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "devices/core/char_backend.h"
+#include "devices/core/device.h"
+#include "devices/legacy/uart16550/device.h"
+#include "devices/pci/function.h"
+#include "devices/virtio/blk/device.h"
+#include "devices/virtio/net/device.h"
+#include "devices/virtio/transport_pci.h"
+
+namespace lodge {
+
+// What to build, one type for each kind. Resources (backends, descriptors) are handed over.
+struct ReducedPowerSpec {
+  uint64_t base = 0;
+  uint32_t gsi = 0;
+};
+struct FixedPowerSpec {
+  uint32_t gsi = 9;
+};
+struct CmosRtcSpec {
+  uint64_t low_ram = 0;
+  uint64_t high_ram = 0;
+};
+struct DebugConsoleSpec {};
+struct DebugExitSpec {};
+struct SerialSpec {
+  Uart16550::Options options;
+  uint32_t gsi = 4;
+};
+template <class Options>
+struct VirtioSpec {
+  VirtioPci::Options transport;
+  Options options;
+};
+using NetSpec = VirtioSpec<VirtioNet::Options>;
+using BlkSpec = VirtioSpec<VirtioBlk::Options>;
+
+// The alternatives stand in the table's order: a spec's index is its row.
+using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, SerialSpec, NetSpec,
+                                BlkSpec>;
+
+struct CreatedDevice {
+  std::shared_ptr<Device> device;
+  std::shared_ptr<PciFunction> function;  // to be plugged into the root; null: not a PCI device
+};
+
+struct DeviceKind {
+  std::string_view name;
+  Result<CreatedDevice> (*create)(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved);
+};
+
+[[nodiscard]] const std::array<DeviceKind, std::variant_size_v<DeviceSpec>>& device_kinds();
+
+// Creates the device of a spec by its row.
+[[nodiscard]] Result<CreatedDevice> create_device(DeviceSpec spec, const DeviceEnv& env, const StateReader* saved);
+
+}  // namespace lodge
