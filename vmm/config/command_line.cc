@@ -1,0 +1,324 @@
+#include "vmm/config/command_line.h"
+
+#include <array>
+#include <set>
+
+#include "base/fd.h"
+#include "vmm/config/json.h"
+#include "vmm/config/options.h"
+
+namespace lodge {
+namespace {
+
+struct Option {
+  std::string_view name;
+  std::string_view value;  // how the help shows it; empty: a switch
+  std::string_view help;
+  Result<void> (*apply)(RunRequest& request, const std::string& value);
+};
+
+// "stdio", "pty", "none", "file=PATH", "socket=PATH", each with further key=value parts.
+Result<CharSettings> parse_char(const std::string& text) {
+  CharSettings settings;
+  bool first = true;
+  for (const auto& [key, value] : split_options(text)) {
+    if (first && key.empty()) {
+      TRY_VOID(set_option(settings, "kind", value));
+    } else if (first && (key == "file" || key == "socket")) {
+      TRY_VOID(set_option(settings, "kind", key));
+      settings.path = value;
+    } else {
+      TRY_VOID(set_option(settings, key, value));
+    }
+    first = false;
+  }
+  if ((settings.kind == CharKind::file || settings.kind == CharKind::socket) && settings.path.empty()) {
+    return fail("needs a path");
+  }
+  return settings;
+}
+
+Result<void> apply_cpus(RunRequest& request, const std::string& text) {
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(request.config.cpu, key.empty() ? "count" : key, value));
+  }
+  return {};
+}
+
+Result<void> apply_memory(RunRequest& request, const std::string& text) {
+  for (const auto& [key, value] : split_options(text)) {
+    std::string number = value;
+    const bool size = key.empty() || key == "size" || key == "size_mib";
+    uint64_t scale = 1;
+    if (size && !number.empty() && (number.back() == 'M' || number.back() == 'G')) {
+      scale = number.back() == 'G' ? 1024 : 1;
+      number.pop_back();
+    }
+    if (size) {
+      request.config.memory.size_mib = TRY(parse_number(number, Bounds{0, (1ULL << 32) / scale})) * scale;
+    } else {
+      TRY_VOID(set_option(request.config.memory, key, value));
+    }
+  }
+  return {};
+}
+
+Result<void> apply_cpu(RunRequest& request, const std::string& text) {
+  for (const auto& [key, value] : split_options(text)) {
+    if (!key.empty()) {
+      TRY_VOID(set_option(request.config.cpu, key, value));
+    } else if (!value.empty() && (value[0] == '+' || value[0] == '-' || value[0] == '?' || value[0] == '!')) {
+      request.config.cpu.features.push_back(value);
+    } else {
+      request.config.cpu.model = value == "host" ? "host-passthrough" : value;
+    }
+  }
+  return {};
+}
+
+Result<void> apply_disk(RunRequest& request, const std::string& text) {
+  DiskSettings disk;
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(disk, key.empty() ? "path" : key == "readonly" ? "read_only" : key, value));
+  }
+  request.config.disks.push_back(std::move(disk));
+  return {};
+}
+
+Result<void> apply_net(RunRequest& request, const std::string& text) {
+  NetSettings net;
+  for (const auto& [key, value] : split_options(text)) {
+    if (key.empty()) {
+      TRY_VOID(set_option(net, "kind", value));
+    } else if (key == "fd") {
+      net.kind = NetKind::tap;
+      TRY_VOID(set_option(net, "fds", value));
+    } else {
+      if (key == "tap") {
+        net.kind = NetKind::tap;
+      }
+      TRY_VOID(set_option(net, key, value));
+    }
+  }
+  request.config.nets.push_back(std::move(net));
+  return {};
+}
+
+template <auto Member>
+Result<void> apply_text(RunRequest& request, const std::string& value) {
+  request.config.*Member = value;
+  return {};
+}
+
+template <class Settings, Settings MachineConfig::*Part>
+Result<void> apply_part(RunRequest& request, const std::string& text) {
+  return set_options(request.config.*Part, text);
+}
+
+template <class T, T MachineConfig::*Member>
+Result<void> apply_word(RunRequest& request, const std::string& value) {
+  const auto& words = EnumWords<T>::words;
+  const auto it = std::ranges::find(words, value);
+  if (it == words.end()) {
+    return fail("'{}' is not one of {}", value, fmt::join(words, ", "));
+  }
+  request.config.*Member = static_cast<T>(it - words.begin());
+  return {};
+}
+
+// A device that is there once it is mentioned.
+template <class Settings, Settings MachineConfig::*Part>
+Result<void> apply_enabled(RunRequest& request, const std::string& text) {
+  (request.config.*Part).enabled = true;
+  return text == "on" ? Result<void>{} : set_options(request.config.*Part, text);
+}
+
+Result<void> apply_log_level(RunRequest& request, const std::string& value) {
+  constexpr std::array<std::string_view, 5> kLevels{"debug", "info", "warning", "error", "off"};
+  const auto it = std::ranges::find(kLevels, value);
+  if (it == kLevels.end()) {
+    return fail("'{}' is not one of {}", value, fmt::join(kLevels, ", "));
+  }
+  request.log_level = static_cast<LogLevel>(it - kLevels.begin());
+  return {};
+}
+
+Result<void> apply_config(RunRequest&, const std::string&) { return {}; }  // taken before the others
+
+const std::array kOptions{
+    Option{"config", "FILE", "machine description in JSON (configs/machine.schema.json)", apply_config},
+    Option{"name", "NAME", "name of the guest", apply_text<&MachineConfig::name>},
+    Option{"machine", "microvm|pc", "kind of machine", apply_word<MachineKind, &MachineConfig::machine>},
+    Option{"cpus", "N[,sockets=,dies=,cores=,threads=]", "vCPUs and their topology", apply_cpus},
+    Option{"cpu", "MODEL[,+FEATURE,-FEATURE]", "CPU model and features", apply_cpu},
+    Option{"memory", "MIB[,backing=,prealloc=]", "guest memory; suffixes M and G", apply_memory},
+    Option{"kernel", "FILE", "bzImage, PVH ELF or Multiboot kernel",
+           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.kernel = v; return {}; }},
+    Option{"initrd", "FILE", "initial RAM disk",
+           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.initrd = v; return {}; }},
+    Option{"append", "TEXT", "kernel command line",
+           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.command_line = v; return {}; }},
+    Option{"module", "\"FILE ARGUMENTS\"", "Multiboot or PVH module; may be repeated",
+           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.modules.push_back(v); return {}; }},
+    Option{"disk", "path=FILE[,cache=,...]", "a disk; may be repeated", apply_disk},
+    Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
+    Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.serials.push_back(TRY(parse_char(v)));
+             return {};
+           }},
+    Option{"console", "stdio|pty|file=PATH|socket=PATH", "virtio console",
+           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.console = TRY(parse_char(v)); return {}; }},
+    Option{"channel", "socket=PATH,name=NAME", "named virtio channel; may be repeated",
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.channels.push_back(TRY(parse_char(v)));
+             return {};
+           }},
+    Option{"rng", "on[,bytes=,period_ms=]", "random number device", apply_enabled<RngSettings, &MachineConfig::rng>},
+    Option{"balloon", "on[,deflate_on_oom=,...]", "memory balloon", apply_enabled<BalloonSettings, &MachineConfig::balloon>},
+    Option{"smbios", "uuid=,manufacturer=,...", "SMBIOS system information",
+           apply_part<SmbiosSettings, &MachineConfig::smbios>},
+    Option{"debug-console", "", "print bytes written to port 0x402",
+           [](RunRequest& r, const std::string&) -> Result<void> { r.config.debug_console = true; return {}; }},
+    Option{"debug-exit", "", "port 0xf4 ends the monitor",
+           [](RunRequest& r, const std::string&) -> Result<void> { r.config.debug_exit = true; return {}; }},
+    Option{"io-threads", "N", "I/O threads",
+           [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "io_threads", v); }},
+    Option{"on-poweroff", "destroy|restart|preserve", "when the guest switches itself off",
+           apply_word<OnEvent, &MachineConfig::on_poweroff>},
+    Option{"on-reboot", "destroy|restart|preserve", "when the guest resets itself",
+           apply_word<OnEvent, &MachineConfig::on_reboot>},
+    Option{"on-crash", "destroy|restart|preserve", "when the guest crashes", apply_word<OnEvent, &MachineConfig::on_crash>},
+    Option{"control", "PATH", "control socket", apply_text<&MachineConfig::control>},
+    Option{"control-fd", "N", "inherited listening control socket",
+           [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "control_fd", v); }},
+    Option{"restore", "FILE", "continue a saved guest", apply_text<&MachineConfig::restore>},
+    Option{"paused", "", "do not start the guest before 'cont'",
+           [](RunRequest& r, const std::string&) -> Result<void> { r.config.start_paused = true; return {}; }},
+    Option{"seccomp", "on|off", "confine the threads (on)",
+           [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "seccomp", v); }},
+    Option{"log", "LEVEL", "debug, info, warning, error or off", apply_log_level},
+    Option{"dry-run", "", "check the configuration, print it as JSON and leave",
+           [](RunRequest& r, const std::string&) -> Result<void> { r.dry_run = true; return {}; }},
+};
+
+struct Given {
+  const Option* option;
+  std::string value;
+};
+
+Result<std::vector<Given>> match_options(const std::vector<std::string>& arguments) {
+  std::vector<Given> given;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    std::string_view word = arguments[i];
+    if (!word.starts_with("--")) {
+      return fail("'{}' is not an option; see lodge-vmm run --help", word);
+    }
+    word.remove_prefix(2);
+    const size_t equals = word.find('=');
+    const std::string_view name = word.substr(0, equals);
+    const auto* option = std::ranges::find(kOptions, name, &Option::name);
+    if (option == kOptions.end()) {
+      return fail("there is no option --{}; see lodge-vmm run --help", name);
+    }
+    if (equals != std::string_view::npos) {
+      given.push_back({option, std::string(word.substr(equals + 1))});
+    } else if (option->value.empty()) {
+      given.push_back({option, ""});
+    } else if (i + 1 < arguments.size()) {
+      given.push_back({option, arguments[++i]});
+    } else {
+      return fail("--{} needs a value: {}", name, option->value);
+    }
+  }
+  return given;
+}
+
+}  // namespace
+
+Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments) {
+  RunRequest request;
+  const auto given = TRY(match_options(arguments));
+  for (const Given& one : given) {
+    if (one.option->name == "config") {
+      const std::string text = TRY_CONTEXT(read_file(one.value, 1U << 20), "cannot read configuration");
+      TRY_VOID_CONTEXT(apply_json(request.config, text), one.value);
+    }
+  }
+  for (const Given& one : given) {
+    TRY_VOID_CONTEXT(one.option->apply(request, one.value), fmt::format("--{} {}", one.option->name, one.value));
+  }
+  return request;
+}
+
+std::string run_help() {
+  std::string text = "usage: lodge-vmm run [OPTION...]\n\nRuns one guest until it switches itself off.\n\n";
+  for (const Option& option : kOptions) {
+    const std::string head = fmt::format("--{} {}", option.name, option.value);
+    text += head.size() < 34 ? fmt::format("  {:<34}{}\n", head, option.help)
+                             : fmt::format("  {}\n  {:<34}{}\n", head, "", option.help);
+  }
+  text += "\nKeys of --disk, --net and the others: configs/machine.schema.json (lodge-vmm schema prints it).\n";
+  return text;
+}
+
+Result<void> validate(const MachineConfig& config) {
+  if (config.name.empty() || config.name.size() > 128 || config.name.find_first_of("/\n") != std::string::npos) {
+    return fail("name '{}' must have 1 to 128 characters and neither '/' nor a line break", config.name);
+  }
+  std::set<std::string> ids;
+  const auto unique = [&ids](std::string id) -> Result<void> {
+    if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
+      return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
+    }
+    if (!ids.insert(id).second) {
+      return fail("id '{}' is used twice; give each device its own", id);
+    }
+    return {};
+  };
+  for (size_t i = 0; i < config.disks.size(); ++i) {
+    const DiskSettings& disk = config.disks[i];
+    const std::string id = disk.id.empty() ? fmt::format("disk{}", i) : disk.id;
+    TRY_VOID(unique(id));
+    if (disk.path.empty() && disk.fd < 0) {
+      return fail("disk '{}' has neither a path nor a descriptor; use path=FILE", id);
+    }
+  }
+  for (size_t i = 0; i < config.nets.size(); ++i) {
+    const NetSettings& net = config.nets[i];
+    const std::string id = net.id.empty() ? fmt::format("net{}", i) : net.id;
+    TRY_VOID(unique(id));
+    if (net.kind == NetKind::tap && net.tap.empty() && net.fds.empty()) {
+      return fail("NIC '{}' has neither a tap's name nor descriptors; use tap=NAME", id);
+    }
+    if (net.vhost && net.kind != NetKind::tap) {
+      return fail("NIC '{}': vhost needs a tap", id);
+    }
+  }
+  if (!config.memory.cells.empty()) {
+    uint64_t sum = 0;
+    for (const NumaCell& cell : config.memory.cells) {
+      sum += cell.memory_mib;
+    }
+    if (sum != config.memory.size_mib) {
+      return fail("the NUMA cells have {} MiB together, the guest has {} MiB; make them equal", sum, config.memory.size_mib);
+    }
+  }
+  size_t on_stdio = config.console.kind == CharKind::stdio ? 1 : 0;
+  for (const auto* list : {&config.serials, &config.channels}) {
+    for (const CharSettings& one : *list) {
+      on_stdio += one.kind == CharKind::stdio ? 1 : 0;
+    }
+  }
+  if (on_stdio > 1) {
+    return fail("standard input and output can serve one serial port, console or channel, not {}", on_stdio);
+  }
+  for (const CharSettings& channel : config.channels) {
+    if (channel.name.empty()) {
+      return fail("a channel has no name; use name=NAME");
+    }
+  }
+  return {};
+}
+
+}  // namespace lodge

@@ -1,0 +1,182 @@
+// The one description of MachineConfig's parts: names, help, bounds. The command line ("key=value,..."), JSON, the printed
+// schema (configs/machine.schema.json) and the checks all come from here.
+//
+//   describe(visitor, settings) calls visitor.field("name", "help", member[, Bounds]) for every field, in order.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vmm/config/machine_config.h"
+
+namespace lodge {
+
+struct Bounds {
+  uint64_t least = 0;
+  uint64_t most = std::numeric_limits<uint32_t>::max();
+};
+
+// The words of each enumeration, in the order of its values.
+template <class Enum>
+struct EnumWords;
+#define LODGE_WORDS(Enum, ...)                                                      \
+  template <>                                                                       \
+  struct EnumWords<Enum> {                                                          \
+    static constexpr auto words = std::to_array<std::string_view>({__VA_ARGS__});   \
+  }
+LODGE_WORDS(MachineKind, "microvm", "pc");
+LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
+LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsafe");
+LODGE_WORDS(DiskDiscard, "ignore", "unmap");
+LODGE_WORDS(DiskError, "report", "ignore", "stop", "enospc");
+LODGE_WORDS(NetKind, "none", "tap", "user");
+LODGE_WORDS(CharKind, "none", "stdio", "pty", "file", "socket");
+LODGE_WORDS(OnEvent, "destroy", "restart", "preserve");
+LODGE_WORDS(RingLayout, "split", "packed");
+LODGE_WORDS(VirtioVersion, "auto", "modern", "transitional", "legacy");
+#undef LODGE_WORDS
+
+template <class Visitor>
+void describe(Visitor& v, CpuSettings& s) {
+  v.field("count", "number of vCPUs", s.count, Bounds{1, 4096});
+  v.field("sockets", "CPU sockets (0: as many as needed)", s.sockets, Bounds{0, 4096});
+  v.field("dies", "dies in a socket (0: 1)", s.dies, Bounds{0, 4096});
+  v.field("cores", "cores in a die (0: 1)", s.cores, Bounds{0, 4096});
+  v.field("threads", "threads in a core (0: 1)", s.threads, Bounds{0, 4096});
+  v.field("model", "host-passthrough, host-model, or a model of libvirt's cpu_map", s.model);
+  v.field("features", "CPU features: +name, -name, ?name (if the host has it), !name (force)", s.features);
+  v.field("tsc_khz", "frequency of the time stamp counter (0: the host's)", s.tsc_khz, Bounds{0, 100'000'000});
+}
+
+template <class Visitor>
+void describe(Visitor& v, NumaCell& s) {
+  v.field("memory_mib", "memory of the cell in MiB", s.memory_mib, Bounds{1, 1ULL << 32});
+  v.field("cpus", "vCPU numbers in the cell", s.cpus);
+  v.field("distances", "distance to each cell; 10 is local", s.distances);
+}
+
+template <class Visitor>
+void describe(Visitor& v, MemorySettings& s) {
+  v.field("size_mib", "guest memory in MiB", s.size_mib, Bounds{0, 1ULL << 32});
+  v.field("backing", "what holds it", s.backing);
+  v.field("hugepage_kib", "page size of hugetlb memory in KiB", s.hugepage_kib, Bounds{4, 1ULL << 30});
+  v.field("transparent_hugepages", "ask for transparent huge pages", s.transparent_hugepages);
+  v.field("prealloc", "allocate all of it before the guest starts", s.prealloc);
+  v.field("mergeable", "let the kernel merge equal pages (KSM)", s.mergeable);
+  v.field("cells", "NUMA cells", s.cells);
+}
+
+template <class Visitor>
+void describe(Visitor& v, BootSettings& s) {
+  v.field("kernel", "bzImage, PVH ELF or Multiboot kernel", s.kernel);
+  v.field("initrd", "initial RAM disk", s.initrd);
+  v.field("command_line", "kernel command line", s.command_line);
+  v.field("modules", "Multiboot and PVH modules: \"PATH ARGUMENTS\"", s.modules);
+}
+
+// Flattened into the device that has it.
+template <class Visitor>
+void describe(Visitor& v, VirtioSettings& s) {
+  v.field("version", "virtio register layouts offered (auto: modern on microvm, transitional on pc)", s.version);
+  v.field("ring", "ring layout offered", s.ring);
+  v.field("event_index", "offer event indices", s.event_index);
+  v.field("indirect", "offer indirect descriptors", s.indirect);
+}
+
+template <class Visitor>
+void describe(Visitor& v, DiskSettings& s) {
+  v.field("id", "name in logs, events and saved states (disk0, disk1, ...)", s.id);
+  v.field("path", "raw image file or block device", s.path);
+  v.field("fd", "inherited descriptor of the image instead of a path", s.fd);
+  v.field("bus", "how the guest sees it: virtio", s.bus);
+  v.field("serial", "serial number, at most 20 bytes", s.serial);
+  v.field("read_only", "refuse writes", s.read_only);
+  v.field("cache", "host caching, as libvirt defines the words", s.cache);
+  v.field("discard", "what the guest's discards do", s.discard);
+  v.field("queues", "virtqueues (0: one for each vCPU, at most 4)", s.queues, Bounds{0, 256});
+  v.field("queue_size", "entries in a virtqueue", s.queue_size, Bounds{4, 1024});
+  v.field("read_errors", "what a failed read does", s.read_errors);
+  v.field("write_errors", "what a failed write does", s.write_errors);
+  v.field("shareable", "no image lock", s.shareable);
+  describe(v, s.virtio);
+}
+
+template <class Visitor>
+void describe(Visitor& v, NetSettings& s) {
+  v.field("id", "name in logs, events and saved states (net0, net1, ...)", s.id);
+  v.field("kind", "where the frames go", s.kind);
+  v.field("tap", "tap interface", s.tap);
+  v.field("fds", "inherited tap descriptors, one for each queue pair", s.fds);
+  v.field("vhost", "serve the queues in the kernel (vhost-net)", s.vhost);
+  v.field("mac", "MAC address (made from name and position)", s.mac);
+  v.field("queues", "queue pairs", s.queues, Bounds{1, 128});
+  v.field("mtu", "MTU told to the guest (0: not told)", s.mtu, Bounds{0, 65535});
+  v.field("link", "the cable is plugged in", s.link);
+  describe(v, s.virtio);
+}
+
+template <class Visitor>
+void describe(Visitor& v, CharSettings& s) {
+  v.field("kind", "what is on the other side", s.kind);
+  v.field("path", "file or socket", s.path);
+  v.field("append", "keep what the file has", s.append);
+  v.field("server", "listen on the socket, else connect to it", s.server);
+  v.field("name", "channel name that the guest sees", s.name);
+}
+
+template <class Visitor>
+void describe(Visitor& v, RngSettings& s) {
+  v.field("enabled", "have a random number device", s.enabled);
+  v.field("bytes", "at most this many bytes in each period (0: no limit)", s.bytes, Bounds{0, 1ULL << 40});
+  v.field("period_ms", "length of the period", s.period_ms, Bounds{1, 3'600'000});
+}
+
+template <class Visitor>
+void describe(Visitor& v, BalloonSettings& s) {
+  v.field("enabled", "have a memory balloon", s.enabled);
+  v.field("deflate_on_oom", "the guest may take memory back when it runs out", s.deflate_on_oom);
+  v.field("free_page_reporting", "the guest reports free memory, which goes back to the host", s.free_page_reporting);
+}
+
+template <class Visitor>
+void describe(Visitor& v, SmbiosSettings& s) {
+  v.field("uuid", "system UUID", s.uuid);
+  v.field("manufacturer", "system manufacturer", s.manufacturer);
+  v.field("product", "system product name", s.product);
+  v.field("serial", "system serial number", s.serial);
+}
+
+template <class Visitor>
+void describe(Visitor& v, MachineConfig& s) {
+  v.field("name", "name of the guest", s.name);
+  v.field("machine", "kind of machine", s.machine);
+  v.field("cpu", "processors", s.cpu);
+  v.field("memory", "memory", s.memory);
+  v.field("boot", "what is started", s.boot);
+  v.field("disks", "disks", s.disks);
+  v.field("nets", "network interfaces", s.nets);
+  v.field("serials", "serial ports, COM1 first", s.serials);
+  v.field("console", "virtio console", s.console);
+  v.field("channels", "named virtio channels", s.channels);
+  v.field("rng", "random numbers", s.rng);
+  v.field("balloon", "memory balloon", s.balloon);
+  v.field("smbios", "what SMBIOS says of the system", s.smbios);
+  v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);
+  v.field("debug_exit", "a write to port 0xf4 ends the monitor with status (value << 1) | 1", s.debug_exit);
+  v.field("io_threads", "I/O threads (0: chosen)", s.io_threads, Bounds{0, 64});
+  v.field("on_poweroff", "when the guest switches itself off", s.on_poweroff);
+  v.field("on_reboot", "when the guest resets itself", s.on_reboot);
+  v.field("on_crash", "when the guest crashes", s.on_crash);
+  v.field("control", "path of the control socket", s.control);
+  v.field("control_fd", "inherited listening control socket", s.control_fd);
+  v.field("restore", "saved guest to continue", s.restore);
+  v.field("start_paused", "wait for 'cont'", s.start_paused);
+  v.field("seccomp", "confine the threads with seccomp", s.seccomp);
+}
+
+}  // namespace lodge

@@ -1,0 +1,256 @@
+// Processor, memory and boot parts of the builder. Devices: builder_devices.cc.
+#include "vmm/machine/builder.h"
+
+#include <algorithm>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vmm/boot/e820.h"
+#include "vmm/boot/smbios.h"
+#include "vmm/machine/layout.h"
+
+namespace lodge {
+namespace {
+
+// "+name" required, "-name" hidden, "?name" if the host has it, "!name" forced; a bare name is required.
+FeatureRequest feature_request(std::string_view text) {
+  FeatureRequest request;
+  switch (text.empty() ? '+' : text.front()) {
+    case '-': request.policy = FeaturePolicy::disable; break;
+    case '?': request.policy = FeaturePolicy::optional; break;
+    case '!': request.policy = FeaturePolicy::force; break;
+    case '+': request.policy = FeaturePolicy::require; break;
+    default: request.name = std::string(text); return request;
+  }
+  request.name = std::string(text.substr(std::min<size_t>(1, text.size())));
+  return request;
+}
+
+Result<Topology> choose_topology(const CpuSettings& cpu) {
+  if (cpu.sockets == 0 && cpu.dies == 0 && cpu.cores == 0 && cpu.threads == 0) {
+    return default_topology(cpu.count);
+  }
+  Topology topology{std::max(cpu.sockets, 1U), std::max(cpu.dies, 1U), std::max(cpu.cores, 1U), std::max(cpu.threads, 1U)};
+  // What was left open takes up the rest: sockets first, as libvirt does.
+  const uint64_t known = topology.total();
+  if (cpu.sockets == 0 && cpu.count % known == 0) {
+    topology.sockets = static_cast<uint32_t>(cpu.count / known);
+  } else if (cpu.cores == 0 && cpu.count % known == 0) {
+    topology.cores = static_cast<uint32_t>(cpu.count / known);
+  }
+  TRY_VOID(validate_topology(topology, cpu.count));
+  return topology;
+}
+
+std::array<uint8_t, 16> parse_uuid(std::string_view text) {
+  std::array<uint8_t, 16> uuid{};
+  size_t digit = 0;
+  for (const char c : text) {
+    const int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    if (value >= 0 && digit < 32) {
+      uuid[digit / 2] = static_cast<uint8_t>((uuid[digit / 2] << 4) | value);
+      ++digit;
+    }
+  }
+  return uuid;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, EventLoop& control, Hooks hooks,
+                                                 const Restore* restore) {
+  std::unique_ptr<Machine> machine(new Machine(config, control, std::move(hooks)));
+  TRY_VOID(MachineBuilder(*machine, restore).build());
+  return machine;
+}
+
+Result<void> MachineBuilder::build() {
+  topology_ = TRY_CONTEXT(choose_topology(config_.cpu), "CPU topology");
+  TRY_VOID(open_kernel());  // the cheapest mistakes first
+  machine_.kvm_ = std::make_unique<Kvm>(TRY(Kvm::open()));
+  TRY_VOID(check_limits());
+  machine_.vm_ = TRY(KvmVm::create(*machine_.kvm_, {.pit = pc()}));
+  TRY_VOID(create_memory());
+  TRY_VOID(create_loops());
+  TRY_VOID(create_root());
+  TRY_VOID(create_devices());
+  TRY_VOID(create_vcpus());
+  machine_.power_on_irqchip_ = TRY(save_irqchip(*machine_.vm_));
+  return restore_ != nullptr ? restore_state() : machine_.load_boot_state();
+}
+
+Result<void> MachineBuilder::check_limits() const {
+  const Kvm& kvm = *machine_.kvm_;
+  if (config_.cpu.count == 0 || config_.cpu.count > kvm.max_vcpus()) {
+    return fail("{} vCPUs are not possible; this host's KVM allows 1 to {}", config_.cpu.count, kvm.max_vcpus());
+  }
+  if (x2apic_id(topology_, config_.cpu.count - 1) >= kvm.max_vcpu_id()) {
+    return fail("the CPU topology needs APIC id {}, this host's KVM allows ids below {}; use fewer levels or powers of two",
+                x2apic_id(topology_, config_.cpu.count - 1), kvm.max_vcpu_id());
+  }
+  struct sysinfo host {};
+  ::sysinfo(&host);
+  const uint64_t host_ram = (uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
+  if (ram_size() < kMinimumRam) {
+    return fail("memory of {} MiB is too small; a guest needs at least {} MiB", config_.memory.size_mib, kMinimumRam / kMiB);
+  }
+  if (ram_size() > host_ram) {
+    return fail("memory of {} MiB is more than this host has ({} MiB with swap); give the guest less",
+                config_.memory.size_mib, host_ram / kMiB);
+  }
+  return {};
+}
+
+Result<void> MachineBuilder::create_memory() {
+  MemoryOptions options;
+  options.backing = config_.memory.backing == MemoryKind::memfd     ? MemoryBacking::memfd
+                    : config_.memory.backing == MemoryKind::hugetlb ? MemoryBacking::hugetlb
+                                                                    : MemoryBacking::anonymous;
+  options.hugepage_size = config_.memory.hugepage_kib * kKiB;
+  options.transparent_hugepages = config_.memory.transparent_hugepages;
+  options.prealloc = config_.memory.prealloc;
+  options.mergeable = config_.memory.mergeable;
+  const auto ranges = ram_ranges(ram_size());
+  machine_.memory_ = TRY_CONTEXT(GuestMemory::create(ranges, options), "guest memory");
+  if (restore_ != nullptr && restore_->load_ram) {
+    TRY_VOID_CONTEXT(restore_->load_ram(*machine_.memory_), "guest memory");
+  }
+  return machine_.vm_->map_memory(*machine_.memory_);
+}
+
+Result<void> MachineBuilder::create_loops() {
+  const auto host_cpus = static_cast<uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  uint32_t count = config_.io_threads;
+  if (count == 0) {
+    count = std::clamp(std::min(config_.cpu.count, host_cpus), 1U, 4U);
+  }
+  std::vector<EventLoop*> loops;
+  for (uint32_t i = 0; i < count; ++i) {
+    machine_.io_threads_.push_back(TRY(LoopThread::start(fmt::format("io{}", i), machine_.hooks_.on_io_thread)));
+    loops.push_back(&machine_.io_threads_.back()->loop());
+  }
+  machine_.loops_ = std::make_unique<LoopPool>(std::move(loops));
+  Machine* machine = &machine_;
+  machine_.env_ = std::make_unique<DeviceEnv>(DeviceEnv{
+      .memory = *machine_.memory_,
+      .mmio = machine_.mmio_,
+      .pio = machine_.pio_,
+      .msi = *machine_.vm_,
+      .doorbells = *machine_.vm_,
+      .control = machine_.control_,
+      .loops = *machine_.loops_,
+      .line = [machine](uint32_t gsi) -> IrqLine& { return machine->vm_->line(gsi); },
+      .power = [machine](PowerEvent event, int code) { machine->power_event(event, code); },
+  });
+  return {};
+}
+
+Result<void> MachineBuilder::create_vcpus() {
+  VcpuThread::install_kick_signal();
+  machine_.msr_list_ = TRY(machine_.kvm_->msr_list());
+  HostCpu host = TRY(machine_.kvm_->host_cpu());
+  CpuConfig cpu;
+  cpu.topology = topology_;
+  cpu.tsc_khz = config_.cpu.tsc_khz;
+  for (const std::string& feature : config_.cpu.features) {
+    cpu.features.push_back(feature_request(feature));
+  }
+  std::optional<CpuMap> map;
+  if (config_.cpu.model == "host-passthrough") {
+    cpu.mode = CpuMode::host_passthrough;
+  } else if (config_.cpu.model == "host-model") {
+    cpu.mode = CpuMode::host_model;
+  } else {
+    cpu.mode = CpuMode::custom;
+    cpu.model = config_.cpu.model;
+  }
+  if (cpu.mode != CpuMode::host_passthrough || !cpu.features.empty()) {
+    map = TRY(CpuMap::load());
+  }
+  const CpuidTable table = TRY_CONTEXT(CpuidTable::create(cpu, host, map ? &*map : nullptr), "CPU");
+  for (uint32_t i = 0; i < config_.cpu.count; ++i) {
+    auto vcpu = TRY(KvmVcpu::create(*machine_.vm_, x2apic_id(topology_, i), table.for_vcpu(i), table.feature_msrs(),
+                                    machine_.msr_list_, config_.cpu.tsc_khz));
+    Machine* machine = &machine_;
+    VcpuThread::Hooks hooks{.on_thread_start = machine_.hooks_.on_vcpu_thread,
+                            .on_fault = [machine](uint32_t index, VcpuThread::Fault fault, std::string what) {
+                              machine->vcpu_fault(index, fault, std::move(what));
+                            }};
+    machine_.vcpus_.push_back(
+        std::make_unique<VcpuThread>(i, std::move(vcpu), machine_.mmio_, machine_.pio_, std::move(hooks)));
+    machine_.vcpus_.back()->start();
+  }
+  return {};
+}
+
+Result<void> MachineBuilder::open_kernel() {
+  const BootSettings& boot = config_.boot;
+  if (boot.kernel.empty()) {
+    return fail("no kernel is given; use --kernel PATH (boot from disk needs firmware, which this version does not have)");
+  }
+  machine_.kernel_ = TRY(MappedFile::open(boot.kernel, "kernel"));
+  if (!boot.initrd.empty()) {
+    machine_.initrd_ = TRY(MappedFile::open(boot.initrd, "initrd"));
+  }
+  for (const std::string& module : boot.modules) {
+    const size_t space = module.find(' ');
+    machine_.modules_.emplace_back(TRY(MappedFile::open(module.substr(0, space), "module")), module);
+  }
+  if (const auto kind = recognise_kernel(machine_.kernel_.bytes()); !kind) {
+    return fail("kernel '{}': {}", boot.kernel, kind.error().message);
+  }
+  // Runs at start and at each reset, when memory holds whatever the last guest left.
+  machine_.load_kernel_ = [machine = &machine_, acpi = acpi_config(), topology = topology_]() -> Result<EntryState> {
+    const MachineConfig& config = machine->config_;
+    const uint64_t ram = config.memory.size_mib * kMiB;
+    const bool microvm = config.machine == MachineKind::microvm;
+    const AcpiImage tables = TRY_CONTEXT(build_acpi(acpi, low_ram_end(ram)), "ACPI tables");
+    TRY_VOID(write_acpi(*machine->memory_, tables));
+    SmbiosConfig smbios;
+    smbios.uuid = parse_uuid(config.smbios.uuid);
+    smbios.ram_size = ram;
+    smbios.sockets = topology.sockets;
+    smbios.cores_per_socket = topology.dies * topology.cores;
+    smbios.threads_per_socket = topology.dies * topology.cores * topology.threads;
+    if (!config.smbios.manufacturer.empty()) {
+      smbios.manufacturer = config.smbios.manufacturer;
+    }
+    if (!config.smbios.product.empty()) {
+      smbios.product = config.smbios.product;
+    }
+    smbios.serial = config.smbios.serial;
+    TRY_VOID(write_smbios(*machine->memory_, TRY_CONTEXT(build_smbios(smbios), "SMBIOS tables")));
+    BootFiles files{machine->kernel_.bytes(), machine->initrd_.bytes(), config.boot.command_line, {}};
+    for (const auto& [file, text] : machine->modules_) {
+      files.modules.push_back({file.bytes(), text});
+    }
+    BootTables boot_tables;
+    boot_tables.e820 = build_e820({.ram_size = ram,
+                                   .ecam_base = microvm ? kEcam : 0,
+                                   .ecam_size = microvm ? kEcamMapped : 0,
+                                   .acpi_base = tables.high_base,
+                                   .acpi_size = tables.high_size});
+    boot_tables.low_ram_end = tables.high_size != 0 ? tables.high_base : low_ram_end(ram);
+    boot_tables.rsdp = tables.rsdp;
+    auto entry = load_kernel(*machine->memory_, files, boot_tables);
+    if (!entry) {
+      return context(entry.error(), fmt::format("kernel '{}'", config.boot.kernel));
+    }
+    return *entry;
+  };
+  return {};
+}
+
+Result<void> MachineBuilder::restore_state() {
+  const StateReader& state = *restore_->saved;
+  TRY_VOID(load_irqchip(*machine_.vm_, TRY(state.get<IrqchipState>("irqchip0")), true));
+  for (const auto& vcpu : machine_.vcpus_) {
+    const auto saved_vcpu = TRY(state.get<VcpuState>(fmt::format("vcpu{}", vcpu->index())));
+    TRY_VOID_CONTEXT(vcpu->vcpu().load(saved_vcpu), fmt::format("vCPU {}", vcpu->index()));
+  }
+  machine_.status_ = MachineStatus::paused;
+  return state.check_all_used();
+}
+
+}  // namespace lodge

@@ -1,0 +1,50 @@
+// MachineBuilder: from a MachineConfig to a Machine, in one pass, on the control thread. What it opens (disks, taps, kernel)
+// is opened here and nowhere later; errors name the object, the cause and the remedy.
+#pragma once
+
+#include <memory>
+
+#include "vmm/boot/acpi.h"
+#include "vmm/machine/machine.h"
+
+namespace lodge {
+
+class MachineBuilder {
+ public:
+  MachineBuilder(Machine& machine, const Machine::Restore* restore)
+      : machine_(machine), config_(machine.config_), restore_(restore) {}
+  [[nodiscard]] Result<void> build();
+
+ private:
+  [[nodiscard]] Result<void> check_limits() const;
+  [[nodiscard]] Result<void> create_memory();
+  [[nodiscard]] Result<void> create_loops();
+  [[nodiscard]] Result<void> create_root();
+  [[nodiscard]] Result<void> create_devices();   // builder_devices.cc
+  [[nodiscard]] Result<void> create_vcpus();
+  [[nodiscard]] Result<void> open_kernel();
+  [[nodiscard]] Result<void> restore_state();
+
+  [[nodiscard]] Result<void> add(DeviceSpec spec);
+  [[nodiscard]] Result<void> add_chipset();
+  [[nodiscard]] Result<void> add_serials();
+  [[nodiscard]] Result<void> add_disks();
+  [[nodiscard]] Result<void> add_nets();
+  [[nodiscard]] Result<void> add_small_virtio();
+  [[nodiscard]] VirtioPci::Options virtio_options(std::string id, const VirtioSettings& settings) const;
+
+  [[nodiscard]] AcpiConfig acpi_config() const;
+  [[nodiscard]] const StateReader* saved() const { return restore_ != nullptr ? restore_->saved : nullptr; }
+  [[nodiscard]] bool pc() const { return config_.machine == MachineKind::pc; }
+  [[nodiscard]] uint64_t ram_size() const { return config_.memory.size_mib * kMiB; }
+
+  Machine& machine_;
+  const MachineConfig& config_;
+  const Machine::Restore* restore_;
+  Topology topology_;
+};
+
+// The character device that a setting asks for.
+[[nodiscard]] Result<std::unique_ptr<CharBackend>> open_char(const CharSettings& settings, std::string_view what);
+
+}  // namespace lodge

@@ -1,0 +1,28 @@
+// Where the machine's own devices are in guest physical address space and on the interrupt inputs. RAM: vmm/boot/layout.h.
+#pragma once
+
+#include <cstdint>
+
+#include "base/units.h"
+
+namespace lodge {
+
+// Both machines: the hole below 4 GiB. 0xC0000000 to 0xE0000000 is for the BARs of PCI functions.
+inline constexpr uint64_t kPciWindow32 = 0xC000'0000;
+inline constexpr uint64_t kPciWindow32Size = 0x2000'0000;
+inline constexpr uint64_t kEcam = 0xE000'0000;  // microvm
+inline constexpr uint64_t kEcamSize = 256 * kMiB;
+inline constexpr uint64_t kEcamMapped = kMiB;  // bus 0 is all there is
+inline constexpr uint64_t kReducedPowerBase = 0xFEB0'0000;  // microvm
+
+// Above RAM: a window for 64-bit BARs, of this size and alignment.
+inline constexpr uint64_t kPciWindow64Size = 64 * kGiB;
+
+inline constexpr uint16_t kSerialPorts[] = {0x3F8, 0x2F8, 0x3E8, 0x2E8};
+inline constexpr uint8_t kSerialIrqs[] = {4, 3, 4, 3};
+
+inline constexpr uint32_t kReducedEventGsi = 9;
+inline constexpr uint32_t kSciGsi = 9;
+inline constexpr uint32_t kFirstPciGsi = 16;  // INTA to INTD spread over 16 to 23
+
+}  // namespace lodge

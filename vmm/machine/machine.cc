@@ -1,0 +1,302 @@
+#include "vmm/machine/machine.h"
+
+#include <cstring>
+
+#include "base/log.h"
+
+namespace lodge {
+
+std::string_view to_string(MachineStatus status) {
+  switch (status) {
+    case MachineStatus::prelaunch: return "prelaunch";
+    case MachineStatus::running: return "running";
+    case MachineStatus::paused: return "paused";
+    case MachineStatus::io_error: return "io-error";
+    case MachineStatus::shutdown: return "shutdown";
+    case MachineStatus::guest_panicked: return "guest-panicked";
+    case MachineStatus::internal_error: return "internal-error";
+  }
+  return "unknown";
+}
+
+Machine::Machine(const MachineConfig& config, EventLoop& control, Hooks hooks)
+    : config_(config), control_(control), hooks_(std::move(hooks)) {}
+
+// The order matters: no vCPU runs, then no I/O loop runs, then the devices go.
+Machine::~Machine() {
+  vcpus_.clear();
+  for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) {
+    (*it)->quiesce([] {});
+  }
+  io_threads_.clear();
+  root_.reset();
+  devices_.clear();
+}
+
+void Machine::emit(MachineEvent event) const {
+  if (hooks_.on_event) {
+    hooks_.on_event(event);
+  }
+}
+
+void Machine::enqueue(std::function<void(std::function<void()>)> operation) {
+  operations_.push_back(std::move(operation));
+  if (!operation_runs_) {
+    run_next();
+  }
+}
+
+void Machine::run_next() {
+  if (operations_.empty()) {
+    operation_runs_ = false;
+    return;
+  }
+  operation_runs_ = true;
+  auto operation = std::move(operations_.front());
+  operations_.pop_front();
+  operation([this] { control_.post([this] { run_next(); }); });
+}
+
+void Machine::start_guest() {
+  for (const auto& device : devices_) {
+    device->resume();
+  }
+  for (const auto& vcpu : vcpus_) {
+    vcpu->resume();
+  }
+  guest_runs_ = true;
+}
+
+void Machine::stop_guest(std::function<void()> stopped) {
+  for (const auto& vcpu : vcpus_) {
+    vcpu->request_pause();
+  }
+  for (const auto& vcpu : vcpus_) {
+    vcpu->wait_parked();
+  }
+  guest_runs_ = false;
+  // All at once, in reverse start order; the last one to report goes on, on control.
+  auto left = std::make_shared<std::atomic<size_t>>(devices_.size() + 1);
+  const auto one_done = [this, left, stopped = std::move(stopped)] {
+    if (left->fetch_sub(1) == 1) {
+      control_.post(stopped);
+    }
+  };
+  for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) {
+    (*it)->quiesce(one_done);
+  }
+  one_done();
+}
+
+void Machine::resume(Done done) {
+  enqueue([this, done = std::move(done)](auto next) {
+    if (finished_ || status_ == MachineStatus::internal_error || status_ == MachineStatus::shutdown) {
+      done(fail("the guest cannot go on: its state is '{}'; reset it or start it again", to_string(status_)));
+    } else {
+      if (!guest_runs_) {
+        for (const auto& vcpu : vcpus_) {
+          vcpu->vcpu().clock_was_paused();
+        }
+        const bool first = status_ == MachineStatus::prelaunch;
+        status_ = MachineStatus::running;
+        start_guest();
+        if (!first) {
+          emit({"RESUME", {}});
+        }
+      }
+      done({});
+    }
+    next();
+  });
+}
+
+void Machine::pause_as(MachineStatus status, Done done) {
+  enqueue([this, status, done = std::move(done)](auto next) {
+    if (!guest_runs_) {
+      done({});
+      next();
+      return;
+    }
+    stop_guest([this, status, done, next] {
+      status_ = status;
+      emit({"STOP", {}});
+      done({});
+      next();
+    });
+  });
+}
+
+void Machine::while_quiet(std::function<Result<void>()> fn, Done done) {
+  enqueue([this, fn = std::move(fn), done = std::move(done)](auto next) {
+    const bool ran = guest_runs_;
+    const auto act = [this, ran, fn, done, next] {
+      auto outcome = fn();
+      if (ran) {
+        start_guest();
+      }
+      done(std::move(outcome));
+      next();
+    };
+    if (ran) {
+      stop_guest(act);
+    } else {
+      act();
+    }
+  });
+}
+
+void Machine::reset(Done done) {
+  enqueue([this, done = std::move(done)](auto next) {
+    const bool ran = guest_runs_ || status_ != MachineStatus::paused;
+    stop_guest([this, ran, done, next] {
+      auto outcome = reset_now();
+      if (!outcome) {
+        status_ = MachineStatus::internal_error;
+        log_error("machine", "reset failed: {}", outcome.error().message);
+      } else {
+        emit({"RESET", {}});
+        if (ran) {
+          status_ = MachineStatus::running;
+          start_guest();
+        }
+      }
+      done(std::move(outcome));
+      next();
+    });
+  });
+}
+
+Result<void> Machine::reset_now() {
+  for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) {
+    (*it)->reset();
+  }
+  root_->reset();
+  TRY_VOID(load_irqchip(*vm_, power_on_irqchip_, false));
+  return load_boot_state();
+}
+
+Result<void> Machine::load_boot_state() {
+  const EntryState entry = TRY(load_kernel_());
+  for (const auto& vcpu : vcpus_) {
+    TRY_VOID(vcpu->vcpu().reset(vcpu->index() == 0, vcpu->index() == 0 ? &entry : nullptr));
+  }
+  return {};
+}
+
+Result<void> Machine::save(StateWriter& out) const {
+  for (const auto& vcpu : vcpus_) {
+    const VcpuState state = TRY_CONTEXT(vcpu->vcpu().save(msr_list_), fmt::format("vCPU {}", vcpu->index()));
+    out.put(fmt::format("vcpu{}", vcpu->index()), state);
+  }
+  out.put("irqchip0", TRY(save_irqchip(*vm_)));
+  root_->save(out);
+  for (const auto& device : devices_) {
+    device->save(out);
+  }
+  return {};
+}
+
+std::string Machine::serial_path(size_t index) const {
+  size_t seen = 0;
+  for (const auto& device : devices_) {
+    if (auto* serial = dynamic_cast<Uart16550*>(device.get()); serial != nullptr && seen++ == index) {
+      return serial->backend().path();
+    }
+  }
+  return {};
+}
+
+// On a vCPU thread, inside its register write: nobody is waited for.
+void Machine::power_event(PowerEvent event, int code) {
+  for (const auto& vcpu : vcpus_) {
+    vcpu->request_pause();  // also the caller, so that no further instruction of it runs
+  }
+  control_.post([this, event, code] { handle_power(event, code); });
+}
+
+void Machine::handle_power(PowerEvent event, int code) {
+  if (finished_) {
+    return;
+  }
+  switch (event) {
+    case PowerEvent::shutdown:
+      emit({"SHUTDOWN", {{"guest", "true"}, {"reason", "guest-shutdown"}}});
+      follow(config_.on_poweroff, MachineStatus::shutdown, 0);
+      break;
+    case PowerEvent::reset:
+      if (config_.on_reboot == OnEvent::destroy) {
+        emit({"SHUTDOWN", {{"guest", "true"}, {"reason", "guest-reset"}}});
+      }
+      follow(config_.on_reboot, MachineStatus::shutdown, 0);
+      break;
+    case PowerEvent::exit:
+      emit({"SHUTDOWN", {{"guest", "true"}, {"reason", "debug-exit"}}});
+      follow(OnEvent::destroy, MachineStatus::shutdown, code);
+      break;
+    case PowerEvent::panicked:
+      emit({"GUEST_PANICKED", {{"action", config_.on_crash == OnEvent::restart ? "run" : "pause"}}});
+      follow(config_.on_crash, MachineStatus::guest_panicked, 1);
+      break;
+  }
+}
+
+void Machine::vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string what) {
+  control_.post([this, vcpu, fault, what = std::move(what)] {
+    if (finished_) {
+      return;
+    }
+    if (fault == VcpuThread::Fault::triple_fault) {
+      // What a processor does then is reset the machine; old systems reboot this way on purpose.
+      log_warning("machine", "vCPU {}: triple fault: {}", vcpu, what);
+      handle_power(PowerEvent::reset, 0);
+      return;
+    }
+    log_error("machine", "vCPU {} cannot go on: {}", vcpu, what);
+    emit({"GUEST_PANICKED", {{"action", "pause"}, {"info", what}}});
+    follow(config_.on_crash, MachineStatus::internal_error, 1);
+  });
+}
+
+void Machine::follow(OnEvent policy, MachineStatus ended, int exit_status) {
+  switch (policy) {
+    case OnEvent::restart:
+      reset([](const Result<void>&) {});
+      return;
+    case OnEvent::preserve:
+      // guest_runs_ may still be true: make the stop complete, whatever the vCPUs did.
+      guest_runs_ = true;
+      pause_as(ended, [](const Result<void>&) {});
+      return;
+    case OnEvent::destroy:
+      finished_ = true;
+      guest_runs_ = true;
+      pause_as(ended, [this, exit_status](const Result<void>&) {
+        if (hooks_.on_finished) {
+          hooks_.on_finished(exit_status);
+        }
+      });
+      return;
+  }
+}
+
+void Machine::block_error(const BlockErrorEvent& event) {
+  static constexpr const char* kOperations[] = {"read", "write", "flush", "discard", "write-zeroes"};
+  static constexpr const char* kActions[] = {"report", "ignore", "stop", "enospc"};
+  MachineEvent told{"BLOCK_IO_ERROR",
+                    {{"device", std::string(event.device)},
+                     {"operation", kOperations[static_cast<size_t>(event.operation)]},
+                     {"action", kActions[static_cast<size_t>(event.action)]},
+                     {"nospace", event.error == ENOSPC ? "true" : "false"},
+                     {"reason", std::strerror(event.error)}}};
+  const bool stop = event.action == ErrorAction::stop;
+  control_.post([this, told = std::move(told), stop] {
+    emit(told);
+    if (stop && status_ != MachineStatus::io_error) {
+      log_warning("machine", "disk '{}': {} failed: {}; the guest is paused until 'cont'", told.details[0].second,
+                  told.details[1].second, told.details[4].second);
+      pause_as(MachineStatus::io_error, [](const Result<void>&) {});
+    }
+  });
+}
+
+}  // namespace lodge

@@ -1,0 +1,137 @@
+// Machine: owns a guest, its KVM machine, memory, vCPUs and devices, and moves it between running and paused.
+//
+// All calls on the control thread unless said otherwise. Verbs that take time (pause, reset, save) queue up, run one at a
+// time and report through a callback; queries answer at once, also in the middle of one.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/io/loop_thread.h"
+#include "devices/legacy/power/device.h"
+#include "devices/pci/root.h"
+#include "devices/registry.h"
+#include "vmm/boot/mapped_file.h"
+#include "vmm/config/machine_config.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/machine/irqchip_state.h"
+#include "vmm/machine/vcpu_thread.h"
+
+namespace lodge {
+
+enum class MachineStatus : uint8_t { prelaunch, running, paused, io_error, shutdown, guest_panicked, internal_error };
+[[nodiscard]] std::string_view to_string(MachineStatus status);
+
+// What happened, for the control socket's events. `details`: names and values, in order.
+struct MachineEvent {
+  std::string name;  // QMP's word: "STOP", "RESUME", "SHUTDOWN", "RESET", "BLOCK_IO_ERROR", ...
+  std::vector<std::pair<std::string, std::string>> details;
+};
+
+class Machine {
+ public:
+  using Done = std::function<void(Result<void>)>;
+  struct Hooks {
+    std::function<void(const MachineEvent&)> on_event;
+    std::function<void(int exit_status)> on_finished;  // the guest is off and the configuration says to leave
+    std::function<void()> on_vcpu_thread;              // first thing on each new thread of a kind
+    std::function<void()> on_io_thread;
+  };
+
+  // Builds the machine; the guest does not run yet. `saved`: a saved state to continue from, its RAM already in place
+  // through `load_ram`, which runs once the memory exists.
+  struct Restore {
+    const StateReader* saved = nullptr;
+    std::function<Result<void>(GuestMemory&)> load_ram;
+  };
+  [[nodiscard]] static Result<std::unique_ptr<Machine>> create(const MachineConfig& config, EventLoop& control, Hooks hooks,
+                                                               const Restore* restore);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Verbs.
+  void resume(Done done);
+  void pause(Done done) { pause_as(MachineStatus::paused, std::move(done)); }
+  void reset(Done done);
+  void press_power_button() { power_->press_power_button(); }
+  // Runs `fn` while the guest is paused and its devices are quiet, then goes on as before.
+  void while_quiet(std::function<Result<void>()> fn, Done done);
+  // Collects the state of everything but RAM; inside while_quiet only.
+  [[nodiscard]] Result<void> save(StateWriter& out) const;
+
+  // Queries.
+  [[nodiscard]] MachineStatus status() const { return status_; }
+  [[nodiscard]] const MachineConfig& config() const { return config_; }
+  [[nodiscard]] GuestMemory& memory() { return *memory_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<VcpuThread>>& vcpus() const { return vcpus_; }
+  [[nodiscard]] const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
+  // The virtio device of this id and type, or null.
+  template <class T>
+  [[nodiscard]] T* find_virtio(std::string_view id) const {
+    for (const auto& device : devices_) {
+      if (device->id() == id) {
+        if (auto* carrier = dynamic_cast<VirtioPci*>(device.get())) {
+          return dynamic_cast<T*>(&carrier->device());
+        }
+      }
+    }
+    return nullptr;
+  }
+  [[nodiscard]] std::string serial_path(size_t index) const;
+  void emit(MachineEvent event) const;
+
+ private:
+  friend class MachineBuilder;
+  Machine(const MachineConfig& config, EventLoop& control, Hooks hooks);
+
+  void pause_as(MachineStatus status, Done done);
+  void start_guest();
+  void stop_guest(std::function<void()> stopped);
+  void power_event(PowerEvent event, int code);          // any vCPU thread
+  void handle_power(PowerEvent event, int code);
+  void vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string what);
+  void follow(OnEvent policy, MachineStatus ended, int exit_status);
+  void block_error(const BlockErrorEvent& event);        // any I/O loop
+  void enqueue(std::function<void(std::function<void()> next)> operation);
+  void run_next();
+  [[nodiscard]] Result<void> reset_now();
+  [[nodiscard]] Result<void> load_boot_state();
+
+  MachineConfig config_;
+  EventLoop& control_;
+  Hooks hooks_;
+
+  std::unique_ptr<Kvm> kvm_;
+  std::unique_ptr<KvmVm> vm_;
+  std::unique_ptr<GuestMemory> memory_;
+  Bus mmio_{"memory"};
+  Bus pio_{"port"};
+  std::vector<uint32_t> msr_list_;
+  std::vector<std::unique_ptr<LoopThread>> io_threads_;
+  std::unique_ptr<LoopPool> loops_;
+  std::unique_ptr<DeviceEnv> env_;
+  std::unique_ptr<PciRoot> root_;
+  std::vector<std::shared_ptr<Device>> devices_;  // in start order
+  PowerDevice* power_ = nullptr;
+  std::vector<std::unique_ptr<VcpuThread>> vcpus_;
+  IrqchipState power_on_irqchip_;
+
+  // Kept for resets.
+  MappedFile kernel_;
+  MappedFile initrd_;
+  std::vector<std::pair<MappedFile, std::string>> modules_;
+  std::function<Result<EntryState>()> load_kernel_;
+
+  MachineStatus status_ = MachineStatus::prelaunch;
+  bool guest_runs_ = false;
+  bool finished_ = false;
+  std::deque<std::function<void(std::function<void()>)>> operations_;
+  bool operation_runs_ = false;
+};
+
+}  // namespace lodge

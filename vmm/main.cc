@@ -1,0 +1,72 @@
+// lodge-vmm: one guest, one process.
+//
+//   lodge-vmm run [OPTION...]    runs a guest (--help lists the options)
+//   lodge-vmm schema             prints the JSON schema of --config
+//   lodge-vmm version
+//
+// Exit status: 0 when the guest switched itself off, 1 for an error, 2 for wrong usage, else what port 0xf4 says.
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <vector>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vmm/config/command_line.h"
+#include "vmm/config/json.h"
+#include "vmm/run.h"
+
+namespace {
+
+constexpr int kError = 1;
+constexpr int kUsage = 2;
+
+int complain(std::string_view text, int status) {
+  fmt::print(stderr, "lodge-vmm: {}\n", text);
+  return status;
+}
+
+int run(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--help" || argument == "-h") {
+      fmt::print("{}", lodge::run_help());
+      return 0;
+    }
+  }
+  auto request = lodge::parse_run_arguments(arguments);
+  if (!request) {
+    return complain(request.error().message, kUsage);
+  }
+  if (const auto outcome = lodge::validate(request->config); !outcome) {
+    return complain(outcome.error().message, kUsage);
+  }
+  if (request->dry_run) {
+    fmt::print("{}", lodge::to_json(request->config));
+    return 0;
+  }
+  lodge::log_init(request->config.name, request->log_level);
+  const auto status = lodge::run_guest(request->config);
+  return status ? *status : complain(status.error().message, kError);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.empty()) {
+    return complain("usage: lodge-vmm run|schema|version ...; see lodge-vmm run --help", kUsage);
+  }
+  if (arguments[0] == "run") {
+    return run({arguments.begin() + 1, arguments.end()});
+  }
+  if (arguments[0] == "schema") {
+    fmt::print("{}", lodge::config_schema());
+    return 0;
+  }
+  if (arguments[0] == "version" || arguments[0] == "--version") {
+    fmt::print("lodge-vmm {}\n", LODGE_VERSION);
+    return 0;
+  }
+  return complain(fmt::format("there is no command '{}'; use run, schema or version", arguments[0]), kUsage);
+}

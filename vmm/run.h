@@ -1,0 +1,12 @@
+// Runs one guest from its configuration to its end: control loop, machine, control socket, signals. Called by main.
+#pragma once
+
+#include "base/result.h"
+#include "vmm/config/machine_config.h"
+
+namespace lodge {
+
+// The process's exit status, or why the guest did not start.
+[[nodiscard]] Result<int> run_guest(const MachineConfig& config);
+
+}  // namespace lodge
