@@ -34,13 +34,14 @@ void DescriptorChar::attach(EventLoop& loop, Client client) {
   }
   on_attached();
   watch_input();
-  if (is_open()) {
-    loop.post([this, alive = alive_] {
-      if (*alive && is_open() && client_.event) {
-        client_.event(Event::opened);
-      }
-    });
-  }
+  loop.post([this, alive = alive_] {
+    if (*alive && is_open() && client_.event) {
+      client_.event(Event::opened);
+    }
+    if (*alive) {
+      continue_input();  // what the last client left
+    }
+  });
 }
 
 void DescriptorChar::detach() {

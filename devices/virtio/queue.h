@@ -54,6 +54,8 @@ class Chain {
   [[nodiscard]] size_t read(uint64_t offset, std::span<std::byte> to) const;
   // Copies into the writable part at `offset`; fewer bytes when it is shorter. Returns the count. Does not set written().
   size_t write(uint64_t offset, std::span<const std::byte> from) const;
+  // The buffers as the driver described them, readable ones first; all lie in guest RAM.
+  [[nodiscard]] std::span<const ChainSegment> segments() const { return slot_->segments; }
   // The iovecs of a sub-range of a part, for the kernel. Appends to `out`; returns the bytes covered.
   uint64_t readable_iov(uint64_t offset, uint64_t length, std::vector<iovec>& out) const;
   uint64_t writable_iov(uint64_t offset, uint64_t length, std::vector<iovec>& out) const;
