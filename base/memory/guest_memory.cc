@@ -13,7 +13,11 @@ namespace {
 
 // Racy by nature: the guest may write while we copy. Kept out of line and opaque so that the compiler neither repeats nor
 // splits a copy into a decision and a second read.
-[[gnu::noinline]] void copy_bytes(std::byte* to, const std::byte* from, size_t size) { std::memcpy(to, from, size); }
+[[gnu::noinline]] void copy_bytes(std::byte* to, const std::byte* from, size_t size) {
+  if (size != 0) {  // an empty span may have no address
+    std::memcpy(to, from, size);
+  }
+}
 
 unsigned memfd_flags(const MemoryOptions& options) {
   unsigned flags = MFD_CLOEXEC;
