@@ -242,10 +242,12 @@ void EventLoop::forget(const void* owner) {
 
 void EventLoop::run() {
   owner_.store(std::this_thread::get_id());
+  ring_->adopt_thread();
   while (!stop_.load(std::memory_order_acquire)) {
     turn(std::nullopt);
   }
   stop_.store(false);
+  ring_->leave_thread();
   run_posted();  // nobody who waits in run_sync() is left behind
   owner_.store(std::thread::id{});
   run_posted();

@@ -2,9 +2,12 @@
 
 #include <array>
 #include <bit>
+#include <cstdlib>
 #include <fcntl.h>
 
 #include <liburing.h>
+
+#include "base/log.h"
 
 namespace lodge {
 
@@ -25,8 +28,7 @@ Result<std::unique_ptr<Uring>> Uring::create(unsigned entries) {
     return fail_errno(-rc, "set up io_uring (Lodge needs Linux 5.11 or later with kernel.io_uring_disabled=0)");
   }
   uring->ready_ = true;
-  // Best effort: without the tables the operations use plain descriptors.
-  io_uring_register_ring_fd(uring->ring_.get());
+  // Best effort: without the table the operations use plain descriptors.
   io_uring_register_files_sparse(uring->ring_.get(), kFileSlots);
   return uring;
 }
@@ -135,16 +137,25 @@ bool Uring::register_buffers(std::span<const iovec> buffers) {
   return io_uring_register_buffers(ring_.get(), buffers.data(), static_cast<unsigned>(buffers.size())) == 0;
 }
 
+// The registration belongs to the calling thread, not to the ring.
+void Uring::adopt_thread() { io_uring_register_ring_fd(ring_.get()); }
+void Uring::leave_thread() { io_uring_unregister_ring_fd(ring_.get()); }
+
 void Uring::run_once(std::optional<std::chrono::nanoseconds> timeout) {
   io_uring_cqe* cqe = nullptr;
+  int rc = 0;
   if (timeout && timeout->count() <= 0) {
-    io_uring_submit_and_get_events(ring_.get());
+    rc = io_uring_submit_and_get_events(ring_.get());
   } else if (timeout) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*timeout);
     __kernel_timespec ts{.tv_sec = seconds.count(), .tv_nsec = (*timeout - seconds).count()};
-    io_uring_submit_and_wait_timeout(ring_.get(), &cqe, 1, &ts, nullptr);
+    rc = io_uring_submit_and_wait_timeout(ring_.get(), &cqe, 1, &ts, nullptr);
   } else {
-    io_uring_submit_and_wait(ring_.get(), 1);
+    rc = io_uring_submit_and_wait(ring_.get(), 1);
+  }
+  if (rc < 0 && rc != -EINTR && rc != -ETIME && rc != -EAGAIN && rc != -EBUSY && rc != -ENOMEM) {
+    log_error("io_uring", "the kernel refuses to go on: {}; this is a bug of lodge-vmm", std::generic_category().message(-rc));
+    std::abort();
   }
   std::array<io_uring_cqe*, 64> batch{};
   for (;;) {

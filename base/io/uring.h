@@ -57,6 +57,9 @@ class Uring {
   // Registers memory (pins it). Once per ring; false when the kernel refuses (limits), in which case nothing changed.
   [[nodiscard]] bool register_buffers(std::span<const iovec> buffers);
 
+  // The calling thread is now the one that uses the ring: lets the kernel skip the descriptor look-up. Optional.
+  void adopt_thread();
+  void leave_thread();
   // Submits what is gathered, waits for a completion or the timeout (none: for ever; zero: not at all), then completes all
   // that is ready.
   void run_once(std::optional<std::chrono::nanoseconds> timeout);

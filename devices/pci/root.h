@@ -68,9 +68,9 @@ class PciRoot final : public Device {
   Wiring wiring_;
   Ports ports_;
   Ecam ecam_;
+  std::map<uint32_t, std::unique_ptr<SharedIrq>> lines_;  // outlive the functions, whose sources point here
   mutable Mutex mutex_;
   std::array<std::shared_ptr<PciFunction>, 256> functions_ GUARDED_BY(mutex_);
-  std::map<uint32_t, std::unique_ptr<SharedIrq>> lines_;
   Bus::Registration ports_mapping_;
   Bus::Registration ecam_mapping_;
 };

@@ -23,6 +23,7 @@ constexpr uint8_t kLsrData = 0x01;
 constexpr uint8_t kLsrOverrun = 0x02;
 constexpr uint8_t kLsrEmpty = 0x60;  // THR and shift register empty
 constexpr uint8_t kFcrEnable = 1;
+constexpr std::chrono::milliseconds kGather(2);  // output written within this time leaves in one piece
 constexpr size_t kFifo = 16;
 constexpr size_t kTransmitBuffer = 16384;  // how much output waits for a slow other side before the guest is held
 
@@ -217,7 +218,7 @@ void Uart16550::transmit(uint8_t value) {
     regs_.thre_pending = false;
   }
   if (!std::exchange(flush_posted_, true)) {
-    env_.control.post([this] { flush(); });
+    env_.control.post([this] { timer_ = env_.control.after(kGather, [this] { flush(); }); });
   }
 }
 
