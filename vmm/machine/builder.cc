@@ -67,6 +67,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Ev
 
 Result<void> MachineBuilder::build() {
   topology_ = TRY_CONTEXT(choose_topology(config_.cpu), "CPU topology");
+  machine_.topology_ = topology_;
   TRY_VOID(open_kernel());  // the cheapest mistakes first
   machine_.kvm_ = std::make_unique<Kvm>(TRY(Kvm::open()));
   TRY_VOID(check_limits());

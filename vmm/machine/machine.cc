@@ -1,6 +1,8 @@
 #include "vmm/machine/machine.h"
 
+#include <algorithm>
 #include <cstring>
+#include <sys/ioctl.h>
 
 #include "base/log.h"
 
@@ -29,8 +31,8 @@ Machine::~Machine() {
     (*it)->quiesce([] {});
   }
   io_threads_.clear();
-  root_.reset();
   devices_.clear();
+  root_.reset();  // the last owner of PCI functions, and of the lines they are wired to
 }
 
 void Machine::emit(MachineEvent event) const {
@@ -196,6 +198,17 @@ Result<void> Machine::save(StateWriter& out) const {
   return {};
 }
 
+// As a message to all local APICs: the vCPUs' own calls would wait until they leave the guest.
+Result<void> Machine::inject_nmi() const {
+  kvm_msi message{};
+  message.address_lo = 0xFEEF'F000;  // physical destination 0xFF: everyone
+  message.data = 4U << 8;            // delivery mode NMI
+  if (::ioctl(vm_->get(), KVM_SIGNAL_MSI, &message) < 0) {
+    return fail_errno(errno, "inject a non-maskable interrupt");
+  }
+  return {};
+}
+
 std::string Machine::serial_path(size_t index) const {
   size_t seen = 0;
   for (const auto& device : devices_) {
@@ -277,6 +290,11 @@ void Machine::follow(OnEvent policy, MachineStatus ended, int exit_status) {
       });
       return;
   }
+}
+
+void Machine::balloon_changed(uint64_t inflated) {
+  const uint64_t left = memory_->total_size() - std::min(inflated, memory_->total_size());
+  control_.post([this, left] { emit({"BALLOON_CHANGE", {{"actual", fmt::format("{}", left)}}}); });
 }
 
 void Machine::block_error(const BlockErrorEvent& event) {

@@ -17,6 +17,7 @@
 #include "devices/registry.h"
 #include "vmm/boot/mapped_file.h"
 #include "vmm/config/machine_config.h"
+#include "vmm/cpu/topology.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/machine/irqchip_state.h"
 #include "vmm/machine/vcpu_thread.h"
@@ -61,6 +62,8 @@ class Machine {
   void press_power_button() { power_->press_power_button(); }
   // Runs `fn` while the guest is paused and its devices are quiet, then goes on as before.
   void while_quiet(std::function<Result<void>()> fn, Done done);
+  // A non-maskable interrupt to every vCPU.
+  [[nodiscard]] Result<void> inject_nmi() const;
   // Collects the state of everything but RAM; inside while_quiet only.
   [[nodiscard]] Result<void> save(StateWriter& out) const;
 
@@ -68,6 +71,7 @@ class Machine {
   [[nodiscard]] MachineStatus status() const { return status_; }
   [[nodiscard]] const MachineConfig& config() const { return config_; }
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
+  [[nodiscard]] const Topology& topology() const { return topology_; }
   [[nodiscard]] const std::vector<std::unique_ptr<VcpuThread>>& vcpus() const { return vcpus_; }
   [[nodiscard]] const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
   // The virtio device of this id and type, or null.
@@ -97,6 +101,7 @@ class Machine {
   void vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string what);
   void follow(OnEvent policy, MachineStatus ended, int exit_status);
   void block_error(const BlockErrorEvent& event);        // any I/O loop
+  void balloon_changed(uint64_t inflated);               // any vCPU thread; bytes the guest gave
   void enqueue(std::function<void(std::function<void()> next)> operation);
   void run_next();
   [[nodiscard]] Result<void> reset_now();
@@ -112,6 +117,7 @@ class Machine {
   Bus mmio_{"memory"};
   Bus pio_{"port"};
   std::vector<uint32_t> msr_list_;
+  Topology topology_;
   std::vector<std::unique_ptr<LoopThread>> io_threads_;
   std::unique_ptr<LoopPool> loops_;
   std::unique_ptr<DeviceEnv> env_;

@@ -1,0 +1,163 @@
+#include "vmm/control/machine_target.h"
+
+#include <ctime>
+
+#include "devices/virtio/balloon/device.h"
+#include "devices/virtio/console/device.h"
+
+namespace lodge {
+namespace {
+
+// The virtio device of type T that `device` carries, or null.
+template <class T>
+T* virtio_of(const std::shared_ptr<Device>& device) {
+  auto* carrier = dynamic_cast<VirtioPci*>(device.get());
+  return carrier == nullptr ? nullptr : dynamic_cast<T*>(&carrier->device());
+}
+
+// Processor time of another thread of this process; 0 when it is gone.
+uint64_t thread_time_ns(int thread_id) {
+  // The kernel's way to name a thread's clock: the inverted id, then "per thread" and "scheduler".
+  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(thread_id) << 3) | 6U);
+  timespec time{};
+  if (::clock_gettime(clock, &time) != 0) {
+    return 0;
+  }
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+constexpr std::array<const char*, BalloonStats::kTags> kBalloonStats{
+    "swap-in", "swap-out", "major-faults", "minor-faults", "free", "total", "available", "caches", "hugetlb-allocations",
+    "hugetlb-failures"};
+
+}  // namespace
+
+MachineTarget::~MachineTarget() = default;
+
+std::vector<ControlTarget::Cpu> MachineTarget::cpus() const {
+  std::vector<Cpu> cpus;
+  for (const auto& vcpu : machine_.vcpus()) {
+    const VcpuPlace place = place_of(machine_.topology(), vcpu->index());
+    cpus.push_back({.index = vcpu->index(),
+                    .thread_id = vcpu->thread_id(),
+                    .apic_id = x2apic_id(machine_.topology(), vcpu->index()),
+                    .socket = place.socket,
+                    .die = place.die,
+                    .core = place.core,
+                    .thread = place.thread,
+                    .time_ns = thread_time_ns(vcpu->thread_id()),
+                    .exits = vcpu->exits(),
+                    .unclaimed = vcpu->unclaimed()});
+  }
+  return cpus;
+}
+
+std::vector<ControlTarget::DeviceCounters> MachineTarget::counters() const {
+  std::vector<DeviceCounters> all;
+  for (const auto& device : machine_.devices()) {
+    if (auto counters = device->counters(); !counters.empty()) {
+      all.push_back({std::string(device->id()), std::move(counters)});
+    }
+  }
+  return all;
+}
+
+std::vector<ControlTarget::Disk> MachineTarget::disks() const {
+  std::vector<Disk> disks;
+  for (const auto& device : machine_.devices()) {
+    if (auto* blk = virtio_of<VirtioBlk>(device)) {
+      const BlockInfo info = blk->backend().info();
+      disks.push_back({std::string(device->id()), info.description, info.size, info.logical_block, info.read_only});
+    }
+  }
+  return disks;
+}
+
+std::vector<ControlTarget::CharDevice> MachineTarget::char_devices() const {
+  std::vector<CharDevice> all;
+  for (const auto& device : machine_.devices()) {
+    if (auto* serial = dynamic_cast<Uart16550*>(device.get())) {
+      all.push_back({std::string(device->id()), serial->backend().path(), serial->backend().is_open()});
+    } else if (auto* console = virtio_of<VirtioConsole>(device)) {
+      for (size_t i = 0; i < console->port_count(); ++i) {
+        all.push_back({fmt::format("{}.{}", device->id(), i), console->backend(i).path(), console->backend(i).is_open()});
+      }
+    }
+  }
+  return all;
+}
+
+std::optional<ControlTarget::Balloon> MachineTarget::balloon() const {
+  for (const auto& device : machine_.devices()) {
+    if (auto* balloon = virtio_of<VirtioBalloon>(device)) {
+      const uint64_t ram = memory_size();
+      Balloon out{ram - std::min(ram, balloon->size()), ram - std::min(ram, balloon->target()), {}};
+      const BalloonStats stats = balloon->stats();
+      for (size_t i = 0; i < kBalloonStats.size(); ++i) {
+        if (stats.values[i] != BalloonStats::kUnknown) {
+          out.stats.emplace_back(kBalloonStats[i], stats.values[i]);
+        }
+      }
+      return out;
+    }
+  }
+  return std::nullopt;
+}
+
+Result<void> MachineTarget::set_balloon(uint64_t bytes) {
+  for (const auto& device : machine_.devices()) {
+    if (auto* balloon = virtio_of<VirtioBalloon>(device)) {
+      if (bytes == 0 || bytes > memory_size()) {
+        return fail("balloon: {} bytes are not between 1 and the guest's memory of {} bytes", bytes, memory_size());
+      }
+      balloon->set_size(memory_size() - bytes);
+      return {};
+    }
+  }
+  return fail("the guest has no balloon; start it with --balloon");
+}
+
+void MachineTarget::press_power_button() {
+  machine_.emit({"POWERDOWN", {}});
+  machine_.press_power_button();
+}
+
+void MachineTarget::quit() {
+  machine_.emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-quit"}}});
+  quit_();
+}
+
+Result<void> MachineTarget::resize_disk(const std::string& id, uint64_t bytes) {
+  auto* blk = machine_.find_virtio<VirtioBlk>(id);
+  if (blk == nullptr) {
+    return fail("there is no disk '{}'; query-block lists them", id);
+  }
+  return blk->resize(bytes);
+}
+
+Result<void> MachineTarget::set_link(const std::string& id, bool up) {
+  auto* net = machine_.find_virtio<VirtioNet>(id);
+  if (net == nullptr) {
+    return fail("there is no NIC '{}'", id);
+  }
+  net->set_link(up);
+  return {};
+}
+
+Result<void> MachineTarget::announce(const std::string& id) {
+  if (!id.empty() && machine_.find_virtio<VirtioNet>(id) == nullptr) {
+    return fail("there is no NIC '{}'", id);
+  }
+  for (const auto& device : machine_.devices()) {
+    if (auto* net = virtio_of<VirtioNet>(device); net != nullptr && (id.empty() || device->id() == id)) {
+      net->announce();
+    }
+  }
+  return {};
+}
+
+ControlTarget::SaveProgress MachineTarget::save_progress() const { return {"none", 0, 0, {}}; }
+
+void MachineTarget::save(const std::string& path, bool, Done done) { done(fail("save '{}': not in this version", path)); }
+
+}  // namespace lodge

@@ -1,0 +1,48 @@
+// MachineTarget: puts the commands of the control socket over the machine. On the control thread.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "vmm/control/target.h"
+#include "vmm/machine/machine.h"
+
+namespace lodge {
+
+class MachineTarget final : public ControlTarget {
+ public:
+  // `quit`: ends the process soon (stops the control loop). `machine` outlives this.
+  MachineTarget(Machine& machine, EventLoop& control, std::function<void()> quit)
+      : machine_(machine), control_(control), quit_(std::move(quit)) {}
+  ~MachineTarget() override;
+
+  [[nodiscard]] std::string name() const override { return machine_.config().name; }
+  [[nodiscard]] std::string status() const override { return std::string(to_string(machine_.status())); }
+  [[nodiscard]] bool running() const override { return machine_.status() == MachineStatus::running; }
+  [[nodiscard]] uint64_t memory_size() const override { return machine_.memory().total_size(); }
+  [[nodiscard]] std::vector<Cpu> cpus() const override;
+  [[nodiscard]] std::vector<DeviceCounters> counters() const override;
+  [[nodiscard]] std::vector<Disk> disks() const override;
+  [[nodiscard]] std::vector<CharDevice> char_devices() const override;
+  [[nodiscard]] std::optional<Balloon> balloon() const override;
+  [[nodiscard]] SaveProgress save_progress() const override;
+
+  void stop(Done done) override { machine_.pause(std::move(done)); }
+  void resume(Done done) override { machine_.resume(std::move(done)); }
+  void reset(Done done) override { machine_.reset(std::move(done)); }
+  void press_power_button() override;
+  void quit() override;
+  Result<void> inject_nmi() override { return machine_.inject_nmi(); }
+  Result<void> set_balloon(uint64_t bytes) override;
+  Result<void> resize_disk(const std::string& id, uint64_t bytes) override;
+  Result<void> set_link(const std::string& id, bool up) override;
+  Result<void> announce(const std::string& id) override;
+  void save(const std::string& path, bool quit, Done done) override;
+
+ private:
+  Machine& machine_;
+  EventLoop& control_;
+  std::function<void()> quit_;
+};
+
+}  // namespace lodge

@@ -1,0 +1,87 @@
+// ControlTarget: what the commands of the control socket act on. MachineTarget puts it over the machine, tests over a fake.
+//
+// All calls on the control thread. Queries answer at once; verbs report through `done`, maybe before they return.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "devices/core/device.h"
+
+namespace lodge {
+
+class ControlTarget {
+ public:
+  using Done = std::function<void(Result<void>)>;
+  struct Cpu {
+    uint32_t index = 0;
+    int thread_id = 0;
+    uint32_t apic_id = 0;
+    uint32_t socket = 0;
+    uint32_t die = 0;
+    uint32_t core = 0;
+    uint32_t thread = 0;
+    uint64_t time_ns = 0;    // processor time of the thread
+    uint64_t exits = 0;      // to user space
+    uint64_t unclaimed = 0;  // accesses that no device answered
+  };
+  struct DeviceCounters {
+    std::string id;
+    std::vector<Counter> counters;
+  };
+  struct Disk {
+    std::string id;
+    std::string image;
+    uint64_t size = 0;
+    uint32_t logical_block = 0;
+    bool read_only = false;
+  };
+  struct CharDevice {
+    std::string id;
+    std::string path;  // what people connect to; empty: nothing
+    bool open = false;
+  };
+  struct Balloon {
+    uint64_t actual = 0;  // bytes of memory left to the guest
+    uint64_t target = 0;
+    std::vector<std::pair<std::string, uint64_t>> stats;  // what the guest says of its memory
+  };
+  struct SaveProgress {
+    std::string status;  // "none", "active", "completed", "failed"
+    uint64_t done = 0;   // bytes of RAM looked at
+    uint64_t total = 0;
+    std::string error;
+  };
+
+  virtual ~ControlTarget() = default;
+  [[nodiscard]] virtual std::string name() const = 0;
+  [[nodiscard]] virtual std::string status() const = 0;  // "running", "paused", ...
+  [[nodiscard]] virtual bool running() const = 0;
+  [[nodiscard]] virtual uint64_t memory_size() const = 0;
+  [[nodiscard]] virtual std::vector<Cpu> cpus() const = 0;
+  [[nodiscard]] virtual std::vector<DeviceCounters> counters() const = 0;
+  [[nodiscard]] virtual std::vector<Disk> disks() const = 0;
+  [[nodiscard]] virtual std::vector<CharDevice> char_devices() const = 0;
+  [[nodiscard]] virtual std::optional<Balloon> balloon() const = 0;
+  [[nodiscard]] virtual SaveProgress save_progress() const = 0;
+
+  virtual void stop(Done done) = 0;
+  virtual void resume(Done done) = 0;
+  virtual void reset(Done done) = 0;
+  virtual void press_power_button() = 0;
+  virtual void quit() = 0;  // soon; answers still go out
+  virtual Result<void> inject_nmi() = 0;
+  // The guest shall keep `bytes` of its memory.
+  virtual Result<void> set_balloon(uint64_t bytes) = 0;
+  virtual Result<void> resize_disk(const std::string& id, uint64_t bytes) = 0;
+  virtual Result<void> set_link(const std::string& id, bool up) = 0;
+  virtual Result<void> announce(const std::string& id) = 0;  // empty: every NIC
+  // `quit`: the guest does not go on after it is saved, and the process ends.
+  virtual void save(const std::string& path, bool quit, Done done) = 0;
+};
+
+}  // namespace lodge
