@@ -61,6 +61,9 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"debug-console", create_debug_console},
     {"debug-exit", create_debug_exit},
     {"uart16550", create_serial},
+    {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
+    {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
+    {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},
     {"virtio-net", create_virtio<NetSpec, VirtioNet>},
     {"virtio-blk", create_virtio<BlkSpec, VirtioBlk>},
 }};

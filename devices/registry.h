@@ -15,8 +15,11 @@
 #include "devices/core/device.h"
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
+#include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
+#include "devices/virtio/console/device.h"
 #include "devices/virtio/net/device.h"
+#include "devices/virtio/rng/device.h"
 #include "devices/virtio/transport_pci.h"
 
 namespace lodge {
@@ -44,12 +47,15 @@ struct VirtioSpec {
   VirtioPci::Options transport;
   Options options;
 };
+using RngSpec = VirtioSpec<VirtioRng::Options>;
+using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
+using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
 using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, SerialSpec, NetSpec,
-                                BlkSpec>;
+using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, SerialSpec,
+                                RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

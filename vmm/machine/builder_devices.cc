@@ -258,7 +258,39 @@ Result<void> MachineBuilder::add_nets() {
   return {};
 }
 
-Result<void> MachineBuilder::add_small_virtio() { return {}; }
+Result<void> MachineBuilder::add_small_virtio() {
+  if (config_.rng.enabled) {
+    RngSpec spec;
+    spec.transport = virtio_options("rng0", {});
+    spec.options.id = "rng0";
+    spec.options.max_bytes = config_.rng.bytes;
+    spec.options.period = std::chrono::milliseconds(config_.rng.period_ms);
+    TRY_VOID(add(std::move(spec)));
+  }
+  if (config_.balloon.enabled) {
+    BalloonSpec spec;
+    spec.transport = virtio_options("balloon0", {});
+    spec.options.id = "balloon0";
+    spec.options.deflate_on_oom = config_.balloon.deflate_on_oom;
+    spec.options.reporting = config_.balloon.free_page_reporting;
+    spec.options.stats_period = std::chrono::seconds(5);
+    spec.options.on_change = [machine = &machine_](uint64_t inflated) { machine->balloon_changed(inflated); };
+    TRY_VOID(add(std::move(spec)));
+  }
+  if (config_.console.kind == CharKind::none && config_.channels.empty()) {
+    return {};
+  }
+  ConsoleSpec spec;
+  spec.transport = virtio_options("console0", {});
+  spec.options.id = "console0";
+  spec.options.ports.push_back({.name = "", .console = true, .backend = TRY(open_char(config_.console, "virtio console"))});
+  for (const CharSettings& channel : config_.channels) {
+    spec.options.ports.push_back({.name = channel.name,
+                                  .console = false,
+                                  .backend = TRY(open_char(channel, fmt::format("channel '{}'", channel.name)))});
+  }
+  return add(std::move(spec));
+}
 
 AcpiConfig MachineBuilder::acpi_config() const {
   AcpiConfig acpi;
