@@ -222,8 +222,11 @@ void VirtioBalloon::set_stats_period(std::chrono::milliseconds period) {
   period_ms_.store(std::clamp<int64_t>(period.count(), 0, std::chrono::milliseconds(std::chrono::hours(24)).count()));
   const Lock lock(mutex_);
   if (stats_loop_ != nullptr) {
-    // The device outlives what is posted: it is destroyed only after its queues were stopped by a run on this loop.
-    stats_loop_->post([this] { arm_stats(); });
+    stats_loop_->post([this, alive = std::weak_ptr(alive_)] {
+      if (!alive.expired()) {
+        arm_stats();
+      }
+    });
   }
 }
 

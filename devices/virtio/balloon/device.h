@@ -90,6 +90,8 @@ class VirtioBalloon final : public VirtioDevice {
   std::atomic<uint64_t> reported_{0};
   std::vector<uint32_t> pages_;  // the loop's
 
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what is posted to the loop looks at it
+
   Chain stats_chain_;  // the buffer that the driver left with us until we want news
   EventLoop::Timer stats_timer_;
   mutable Mutex mutex_;

@@ -284,9 +284,8 @@ void VirtioConsole::set_window(uint16_t columns, uint16_t rows) {
   }
   const Lock lock(mutex_);
   if (loop_ != nullptr) {
-    // The device outlives what is posted: it is destroyed only after its queues were stopped by a run on this loop.
-    loop_->post([this] {
-      if (multiport() && ports_[0]->console() && ports_[0]->state().ready) {
+    loop_->post([this, alive = std::weak_ptr(alive_)] {
+      if (!alive.expired() && multiport() && ports_[0]->console() && ports_[0]->state().ready) {
         send_message({0, kResize, 0});
       }
     });

@@ -83,6 +83,8 @@ class VirtioConsole final : public VirtioDevice {
   std::atomic<uint64_t> negotiated_{0};
   std::atomic<uint32_t> window_{0};  // columns, rows << 16
 
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what is posted to the loop looks at it
+
   // The loop's.
   bool ready_ = false;
   uint32_t running_ = 0;  // queues
