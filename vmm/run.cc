@@ -1,11 +1,14 @@
 #include "vmm/run.h"
 
 #include <csignal>
+#include <optional>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "devices/core/char_backend.h"
+#include "vmm/control/machine_target.h"
+#include "vmm/control/server.h"
 #include "vmm/machine/machine.h"
 
 namespace lodge {
@@ -33,7 +36,13 @@ Result<int> run_guest(const MachineConfig& config) {
   const Fd signals = TRY(take_signals());
   const auto control = TRY(EventLoop::create("control"));
   int status = 0;
+  std::unique_ptr<ControlServer> server;
   Machine::Hooks hooks;
+  hooks.on_event = [&server](const MachineEvent& event) {
+    if (server) {
+      server->broadcast(event);
+    }
+  };
   hooks.on_finished = [&](int exit_status) {
     status = exit_status;
     control->stop();
@@ -43,18 +52,29 @@ Result<int> run_guest(const MachineConfig& config) {
     signalfd_siginfo info{};
     if (::read(signals.get(), &info, sizeof info) == sizeof info) {
       log_info("main", "ended by signal {}", info.ssi_signo);
+      machine->emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-signal"}}});
       status = 128 + static_cast<int>(info.ssi_signo);
       control->stop();
     }
   });
+  std::optional<MachineTarget> target;
+  if (!config.control.empty() || config.control_fd >= 0) {
+    target.emplace(*machine, *control, [&] {
+      machine->emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-qmp-quit"}}});
+      control->stop();
+    });
+    server = TRY(ControlServer::create(*control, *target, {config.control, Fd(config.control_fd)}));
+  }
   if (!config.start_paused) {
-    machine->resume([&](const Result<void>& outcome) {
+    machine->resume([](const Result<void>& outcome) {
       if (!outcome) {
         log_error("main", "{}", outcome.error().message);
       }
     });
   }
   control->run();
+  server.reset();
+  target.reset();
   machine.reset();
   restore_stdio_terminal();
   return status;
