@@ -1,0 +1,62 @@
+// A ControlTarget without a machine: remembers what was asked of it; verbs finish when the test says so.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vmm/control/target.h"
+
+namespace lodge {
+
+class FakeTarget final : public ControlTarget {
+ public:
+  std::vector<std::string> calls;
+  std::vector<Done> waiting;  // of verbs, when `hold`
+  bool hold = false;
+
+  void release() {
+    for (const Done& done : std::exchange(waiting, {})) {
+      done({});
+    }
+  }
+
+  [[nodiscard]] std::string name() const override { return "fake"; }
+  [[nodiscard]] std::string status() const override { return "running"; }
+  [[nodiscard]] bool running() const override { return true; }
+  [[nodiscard]] uint64_t memory_size() const override { return 1 << 20; }
+  [[nodiscard]] std::vector<Cpu> cpus() const override { return {Cpu{}}; }
+  [[nodiscard]] std::vector<DeviceCounters> counters() const override { return {{"disk0", {{"reads", 3}}}}; }
+  [[nodiscard]] std::vector<Disk> disks() const override { return {{"disk0", "'a' (/b)", 512, 512, false}}; }
+  [[nodiscard]] std::vector<CharDevice> char_devices() const override { return {{"serial0", "/dev/pts/1", true}}; }
+  [[nodiscard]] std::optional<Balloon> balloon() const override { return std::nullopt; }
+  [[nodiscard]] SaveProgress save_progress() const override { return {"none", 0, 0, {}}; }
+
+  void stop(Done done) override { verb("stop", std::move(done)); }
+  void resume(Done done) override { verb("cont", std::move(done)); }
+  void reset(Done done) override { verb("reset", std::move(done)); }
+  void press_power_button() override { calls.emplace_back("power"); }
+  void quit() override { calls.emplace_back("quit"); }
+  Result<void> inject_nmi() override { return note("nmi"); }
+  Result<void> set_balloon(uint64_t bytes) override { return note(fmt::format("balloon {}", bytes)); }
+  Result<void> resize_disk(const std::string& id, uint64_t bytes) override { return note(fmt::format("resize {} {}", id, bytes)); }
+  Result<void> set_link(const std::string& id, bool up) override { return note(fmt::format("link {} {}", id, up)); }
+  Result<void> announce(const std::string& id) override { return note("announce " + id); }
+  void save(const std::string& path, bool quit, Done done) override { verb(fmt::format("save {} {}", path, quit), std::move(done)); }
+
+ private:
+  Result<void> note(std::string what) {
+    calls.push_back(std::move(what));
+    return {};
+  }
+  void verb(std::string what, Done done) {
+    calls.push_back(std::move(what));
+    if (hold) {
+      waiting.push_back(std::move(done));
+    } else {
+      done({});
+    }
+  }
+};
+
+}  // namespace lodge
