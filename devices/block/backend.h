@@ -15,15 +15,15 @@
 namespace lodge {
 
 struct BlockInfo {
-  uint64_t size = 0;                   // bytes; a multiple of 512 (an odd tail of the image is not offered)
-  uint32_t logical_block = 512;        // smallest unit of I/O the guest may use
-  uint32_t physical_block = 512;       // what the storage prefers
-  uint32_t optimal_io = 0;             // bytes, 0 unknown
+  uint64_t size = 0;              // bytes; a multiple of 512 (an odd tail of the image is not offered)
+  uint32_t logical_block = 512;   // smallest unit of I/O the guest may use
+  uint32_t physical_block = 512;  // what the storage prefers
+  uint32_t optimal_io = 0;        // bytes, 0 unknown
   bool read_only = false;
   bool can_discard = false;
   bool can_write_zeroes = false;
-  bool write_cache = true;             // volatile until flush; false: every write is durable when it completes
-  std::string description;             // for errors: "'vda' (/srv/a.img)"
+  bool write_cache = true;  // volatile until flush; false: every write is durable when it completes
+  std::string description;  // for errors: "'vda' (/srv/a.img)"
 };
 
 // One operation. The owner keeps it, and the memory its iovecs point to, alive until done() is called on the queue's loop.
@@ -33,11 +33,11 @@ struct BlockRequest : UringOp {
   using DoneFn = void (*)(BlockRequest& request, int error);  // error: 0 or an errno value
 
   Kind kind = Kind::read;
-  bool may_unmap = false;       // write_zeroes only
-  bool durable = false;         // writes: on stable storage before done(), whatever the backend's cache mode
-  uint64_t offset = 0;          // bytes
-  uint64_t length = 0;          // bytes; for read and write the sum of iov
-  std::vector<iovec> iov;       // capacity is reused between requests
+  bool may_unmap = false;  // write_zeroes only
+  bool durable = false;    // writes: on stable storage before done(), whatever the backend's cache mode
+  uint64_t offset = 0;     // bytes
+  uint64_t length = 0;     // bytes; for read and write the sum of iov
+  std::vector<iovec> iov;  // capacity is reused between requests
   DoneFn done = nullptr;
 
   // Backend scratch.

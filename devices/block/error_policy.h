@@ -32,7 +32,7 @@ struct ErrorPolicy {
 struct BlockErrorEvent {
   std::string_view device;  // the device's id
   BlockRequest::Kind operation = BlockRequest::Kind::read;
-  int error = 0;            // errno value
+  int error = 0;                             // errno value
   ErrorAction action = ErrorAction::report;  // what was done
 };
 // Called on an I/O loop. With action stop the machine must pause the guest, and stop and later start the device's queues.

@@ -9,7 +9,7 @@
 namespace lodge {
 
 Result<void> lock_image(int fd, ImageUse use, std::string_view what) {
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = static_cast<short>(use == ImageUse::exclusive ? F_WRLCK : F_RDLCK);
   lock.l_whence = SEEK_SET;
   int rc = 0;
@@ -20,8 +20,8 @@ Result<void> lock_image(int fd, ImageUse use, std::string_view what) {
     return {};
   }
   if (errno == EAGAIN || errno == EACCES) {
-    return std::unexpected(Error{fmt::format("{} is in use by another process; stop the guest or tool that has it open", what),
-                                 EBUSY});
+    return std::unexpected(
+        Error{fmt::format("{} is in use by another process; stop the guest or tool that has it open", what), EBUSY});
   }
   if (errno == EBADF) {
     return fail("{} cannot be locked: its descriptor does not allow {}", what,
@@ -32,7 +32,7 @@ Result<void> lock_image(int fd, ImageUse use, std::string_view what) {
 }
 
 void unlock_image(int fd) {
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = F_UNLCK;
   lock.l_whence = SEEK_SET;
   ::fcntl(fd, F_OFD_SETLK, &lock);

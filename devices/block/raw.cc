@@ -43,8 +43,8 @@ uint32_t power_of_two_or(uint32_t value, uint32_t fallback) {
 
 Result<std::unique_ptr<RawBackend>> RawBackend::open(RawOptions options) {
   std::unique_ptr<RawBackend> self(new RawBackend(std::move(options)));
-  self->info_.description = fmt::format("disk '{}' ({})", self->options_.id,
-                                        self->options_.path.empty() ? "descriptor" : self->options_.path);
+  self->info_.description =
+      fmt::format("disk '{}' ({})", self->options_.id, self->options_.path.empty() ? "descriptor" : self->options_.path);
   TRY_VOID(self->open_fd());
   TRY_VOID(self->set_up());
   if (self->options_.lock) {
@@ -63,8 +63,10 @@ Result<void> RawBackend::open_fd() {
       return fail_errno(errno, "cannot use the descriptor given for {}", info_.description);
     }
     if (!options_.read_only && (flags & O_ACCMODE) != O_RDWR) {
-      return fail("the descriptor given for {} does not allow writing; open it for reading and writing, or use the disk "
-                  "read-only", info_.description);
+      return fail(
+          "the descriptor given for {} does not allow writing; open it for reading and writing, or use the disk "
+          "read-only",
+          info_.description);
     }
     const int wanted = direct() ? flags | O_DIRECT : flags & ~O_DIRECT;
     if (wanted != flags && ::fcntl(fd_.get(), F_SETFL, wanted) != 0) {
@@ -91,7 +93,7 @@ Result<void> RawBackend::open_fd() {
 }
 
 Result<void> RawBackend::set_up() {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd_.get(), &status) != 0) {
     return fail_errno(errno, "cannot look at {}", info_.description);
   }
@@ -132,7 +134,7 @@ Result<void> RawBackend::find_alignment() {
     return {};
   }
 #ifdef STATX_DIOALIGN
-  struct statx status {};
+  struct statx status{};
   if (::statx(fd_.get(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 && (status.stx_mask & STATX_DIOALIGN) != 0 &&
       status.stx_dio_offset_align != 0) {
     offset_align_ = status.stx_dio_offset_align;
@@ -163,7 +165,7 @@ Result<uint64_t> RawBackend::read_size() const {
     }
     return bytes;
   }
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd_.get(), &status) != 0) {
     return fail_errno(errno, "cannot read the size of {}", info_.description);
   }

@@ -59,9 +59,7 @@ class RawBackend final : public BlockBackend {
 
  private:
   explicit RawBackend(RawOptions options) : options_(std::move(options)) {}
-  [[nodiscard]] bool direct() const {
-    return options_.cache == CacheMode::none || options_.cache == CacheMode::directsync;
-  }
+  [[nodiscard]] bool direct() const { return options_.cache == CacheMode::none || options_.cache == CacheMode::directsync; }
   [[nodiscard]] Result<void> open_fd();
   [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> find_alignment();

@@ -345,9 +345,8 @@ void RawQueue::finish(BlockRequest& request, int error) {
 
 void RawQueue::finish_later(BlockRequest& request, int error) {
   request.progress = static_cast<uint64_t>(error);
-  loop_.defer(this, [&request] {
-    static_cast<RawQueue*>(request.queue)->finish(request, static_cast<int>(request.progress));
-  });
+  loop_.defer(this,
+              [&request] { static_cast<RawQueue*>(request.queue)->finish(request, static_cast<int>(request.progress)); });
 }
 
 void* RawQueue::take_bounce() {

@@ -67,10 +67,10 @@ void restore_stdio_terminal();
 [[nodiscard]] Result<std::unique_ptr<CharBackend>> open_pty_char();
 
 struct SocketCharOptions {
-  std::string path;       // the socket's place in the file system, or
-  Fd fd;                  // a listening socket when `server`, else a connected one
-  bool server = true;     // listen, one client at a time; else connect
-  int reconnect_ms = 0;   // client by path: try again after this long when the connection ends; 0: never
+  std::string path;      // the socket's place in the file system, or
+  Fd fd;                 // a listening socket when `server`, else a connected one
+  bool server = true;    // listen, one client at a time; else connect
+  int reconnect_ms = 0;  // client by path: try again after this long when the connection ends; 0: never
 };
 [[nodiscard]] Result<std::unique_ptr<CharBackend>> open_socket_char(SocketCharOptions options);
 

@@ -20,7 +20,7 @@ struct NetCapabilities {
   bool tso = false;          // TCP segmentation, IPv4 and IPv6, both ways
   bool uso = false;          // UDP segmentation
   uint16_t queue_pairs = 1;
-  uint16_t mtu = 0;          // 0: not known
+  uint16_t mtu = 0;  // 0: not known
 };
 
 class NetBackend {

@@ -11,8 +11,8 @@
 
 namespace lodge {
 
-inline constexpr size_t kVnetHeader = 12;      // struct virtio_net_hdr_v1
-inline constexpr size_t kMinFrame = 14;        // an Ethernet header
+inline constexpr size_t kVnetHeader = 12;            // struct virtio_net_hdr_v1
+inline constexpr size_t kMinFrame = 14;              // an Ethernet header
 inline constexpr size_t kMaxFrame = 65535 + 14 + 4;  // the largest IP packet in a tagged Ethernet frame
 
 // TUNSETOFFLOAD flags that Debian 12's headers lack (Linux 6.2).

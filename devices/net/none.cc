@@ -22,7 +22,8 @@ class NoneBackend final : public NetBackend {
 Result<NetPort> open_none(uint16_t queue_pairs) {
   NetPort port;
   // Whatever offload the guest uses: nobody has to do it.
-  port.capabilities = {.vnet_header = true, .checksum = true, .tso = true, .uso = true, .queue_pairs = queue_pairs, .mtu = 0};
+  port.capabilities = {
+      .vnet_header = true, .checksum = true, .tso = true, .uso = true, .queue_pairs = queue_pairs, .mtu = 0};
   for (uint16_t i = 0; i < queue_pairs; ++i) {
     port.queues.push_back(std::make_unique<NoneBackend>(TRY(EventFd::create())));
   }

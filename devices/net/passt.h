@@ -13,9 +13,9 @@
 namespace lodge {
 
 struct PasstOptions {
-  std::string id = "net";         // the NIC's name in errors
-  Fd fd;                          // given: a connected stream socket that speaks the framing; nothing is started
-  std::string program = "passt";  // looked up in PATH
+  std::string id = "net";              // the NIC's name in errors
+  Fd fd;                               // given: a connected stream socket that speaks the framing; nothing is started
+  std::string program = "passt";       // looked up in PATH
   std::vector<std::string> arguments;  // more options for it: "-t", "2222:22"
 };
 

@@ -78,12 +78,16 @@ class TapBackend final : public NetBackend {
 std::unexpected<Error> attach_error(const std::string& what, int code) {
   switch (code) {
     case EPERM:
-      return fail("cannot open {}: no permission; create it for this user (ip tuntap add NAME mode tap user USER), run as root, "
-                  "or use user-mode networking", what);
+      return fail(
+          "cannot open {}: no permission; create it for this user (ip tuntap add NAME mode tap user USER), run as root, "
+          "or use user-mode networking",
+          what);
     case EBUSY: return fail("cannot open {}: it is in use by another process; stop that or choose another tap", what);
     case EINVAL:
-      return fail("cannot open {}: it exists but is no tap, or was created with other options (multi_queue, vnet_hdr); create it "
-                  "again", what);
+      return fail(
+          "cannot open {}: it exists but is no tap, or was created with other options (multi_queue, vnet_hdr); create it "
+          "again",
+          what);
     default: return fail_errno(code, "cannot open {}", what);
   }
 }
@@ -142,7 +146,8 @@ uint16_t read_mtu(const Fd& tap) {
     return 0;
   }
   const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket.valid() || ::ioctl(socket.get(), SIOCGIFMTU, &request) != 0 || request.ifr_mtu < 68 || request.ifr_mtu > 65535) {
+  if (!socket.valid() || ::ioctl(socket.get(), SIOCGIFMTU, &request) != 0 || request.ifr_mtu < 68 ||
+      request.ifr_mtu > 65535) {
     return 0;
   }
   return static_cast<uint16_t>(request.ifr_mtu);
@@ -154,7 +159,8 @@ Result<NetPort> open_tap(TapOptions options) {
   const std::string what = fmt::format("tap '{}' of NIC '{}'", options.name.empty() ? "(given)" : options.name, options.id);
   if (options.fds.empty()) {
     if (options.name.empty() || options.name.size() >= IFNAMSIZ) {
-      return fail("NIC '{}': the tap's name '{}' is empty or longer than {} characters", options.id, options.name, IFNAMSIZ - 1);
+      return fail("NIC '{}': the tap's name '{}' is empty or longer than {} characters", options.id, options.name,
+                  IFNAMSIZ - 1);
     }
     if (options.queue_pairs == 0 || options.queue_pairs > 256) {
       return fail("NIC '{}': {} queue pairs asked for; choose 1 to 256", options.id, options.queue_pairs);

@@ -19,8 +19,8 @@ Result<std::unique_ptr<VhostNet>> VhostNet::create(Fd vhost, const std::string& 
   if (!vhost.valid()) {
     vhost = Fd(::open("/dev/vhost-net", O_RDWR | O_CLOEXEC));
     if (!vhost.valid()) {
-      return fail("NIC '{}': cannot open /dev/vhost-net: {}; load the module vhost_net, or switch vhost off for this NIC", id,
-                  std::generic_category().message(errno));
+      return fail("NIC '{}': cannot open /dev/vhost-net: {}; load the module vhost_net, or switch vhost off for this NIC",
+                  id, std::generic_category().message(errno));
     }
   }
   std::unique_ptr<VhostNet> self(new VhostNet(std::move(vhost), id));
@@ -61,8 +61,8 @@ Result<void> VhostNet::set_up(uint64_t negotiated, const GuestMemory& memory, in
   return {};
 }
 
-Result<void> VhostNet::start_ring(unsigned ring, const QueueState& state, const GuestMemory& memory, int kick_fd, int call_fd,
-                                  int tap_fd) {
+Result<void> VhostNet::start_ring(unsigned ring, const QueueState& state, const GuestMemory& memory, int kick_fd,
+                                  int call_fd, int tap_fd) {
   const auto host = [&](uint64_t at, uint64_t size) {
     return reinterpret_cast<uint64_t>(memory.iovec_for(Gpa{at}, size).iov_base);  // SAFETY: an address for the kernel
   };

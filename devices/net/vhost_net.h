@@ -1,5 +1,5 @@
-// VhostNet: the kernel serves one queue pair of a NIC, between a tap and the guest's split rings. Made on the control thread;
-// start and stop of a ring on that queue's loop.
+// VhostNet: the kernel serves one queue pair of a NIC, between a tap and the guest's split rings. Made on the control
+// thread; start and stop of a ring on that queue's loop.
 #pragma once
 
 #include <cstdint>

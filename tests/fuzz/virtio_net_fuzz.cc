@@ -58,7 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         VirtioNet::Options options;
         options.id = "net0";
         options.mac = {2, 0, 0, 0, 0, 1};
-        options.port.capabilities = {.vnet_header = true, .checksum = true, .tso = true, .uso = true, .queue_pairs = 2, .mtu = 9000};
+        options.port.capabilities = {
+            .vnet_header = true, .checksum = true, .tso = true, .uso = true, .queue_pairs = 2, .mtu = 9000};
         options.port.queues.push_back(std::make_unique<Backend>(wire));
         options.port.queues.push_back(std::make_unique<Backend>(wire));
         return fuzz::created(VirtioNet::create(std::move(options), saved));

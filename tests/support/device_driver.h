@@ -58,7 +58,9 @@ class DriverRing {
     state_.driver = at.value + 16ULL * size;
     state_.device = align_up(state_.driver + 6 + 2ULL * size, 4096);
   }
-  static uint64_t bytes(uint16_t size) { return align_up(16ULL * size + 6 + 2ULL * size, 4096) + align_up(6 + 8ULL * size, 4096); }
+  static uint64_t bytes(uint16_t size) {
+    return align_up(16ULL * size + 6 + 2ULL * size, 4096) + align_up(6 + 8ULL * size, 4096);
+  }
 
   // Publishes one chain; returns its head.
   uint16_t add(const std::vector<Buffer>& buffers) {
@@ -88,7 +90,8 @@ class DriverRing {
     }
     const Gpa entry{state_.device + 4 + 8ULL * (seen_ % size_)};
     ++seen_;
-    return Used{static_cast<uint16_t>(must(memory_.read<uint32_t>(entry))), must(memory_.read<uint32_t>(Gpa{entry.value + 4}))};
+    return Used{static_cast<uint16_t>(must(memory_.read<uint32_t>(entry))),
+                must(memory_.read<uint32_t>(Gpa{entry.value + 4}))};
   }
 
  private:
@@ -157,7 +160,8 @@ class DeviceDriver {
       options.name = "test queue " + std::to_string(i);
       options.index = static_cast<uint16_t>(i);
       options.indirect = true;
-      queues_.push_back(must(Virtqueue::create(options, rings_[i].state_, *memory_, *loop_, [this, i] { ++interrupts_[i]; })));
+      queues_.push_back(
+          must(Virtqueue::create(options, rings_[i].state_, *memory_, *loop_, [this, i] { ++interrupts_[i]; })));
     }
     running_ = true;
     for (auto& queue : queues_) {

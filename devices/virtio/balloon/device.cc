@@ -33,7 +33,8 @@ Result<std::unique_ptr<VirtioBalloon>> VirtioBalloon::create(Options options, co
     const BalloonState state = TRY(saved->get<BalloonState>(self->options_.id));
     self->target_.store(state.target);
     self->actual_.store(state.actual);
-    self->period_ms_.store(std::min<int64_t>(state.stats_period_ms, std::chrono::milliseconds(std::chrono::hours(24)).count()));
+    self->period_ms_.store(
+        std::min<int64_t>(state.stats_period_ms, std::chrono::milliseconds(std::chrono::hours(24)).count()));
   }
   return self;
 }

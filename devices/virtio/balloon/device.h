@@ -23,8 +23,19 @@ namespace lodge {
 struct BalloonStats {
   static constexpr uint64_t kUnknown = ~uint64_t{0};
   // In the order of the tags of the specification.
-  enum Tag : uint16_t { kSwapIn, kSwapOut, kMajorFaults, kMinorFaults, kFree, kTotal, kAvailable, kCaches, kHugetlbAllocs,
-                        kHugetlbFails, kTags };
+  enum Tag : uint16_t {
+    kSwapIn,
+    kSwapOut,
+    kMajorFaults,
+    kMinorFaults,
+    kFree,
+    kTotal,
+    kAvailable,
+    kCaches,
+    kHugetlbAllocs,
+    kHugetlbFails,
+    kTags
+  };
   std::array<uint64_t, kTags> values;
   std::chrono::system_clock::time_point updated;  // the epoch: never
   BalloonStats() { values.fill(kUnknown); }
@@ -36,8 +47,8 @@ class VirtioBalloon final : public VirtioDevice {
   struct Options {
     std::string id;
     bool deflate_on_oom = false;
-    bool reporting = false;                 // free page reporting
-    std::chrono::milliseconds stats_period{0};  // 0: the guest is not asked
+    bool reporting = false;                         // free page reporting
+    std::chrono::milliseconds stats_period{0};      // 0: the guest is not asked
     std::function<void(uint64_t bytes)> on_change;  // the balloon's real size changed; on a vCPU thread; may be empty
   };
   [[nodiscard]] static Result<std::unique_ptr<VirtioBalloon>> create(Options options, const StateReader* saved);

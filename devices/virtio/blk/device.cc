@@ -33,8 +33,8 @@ VirtioBlk::VirtioBlk(Options options) : options_(std::move(options)), info_(opti
   if (options_.logical_block != 0) {
     info_.logical_block = options_.logical_block;
   }
-  info_.physical_block = std::max(options_.physical_block != 0 ? options_.physical_block : info_.physical_block,
-                                  info_.logical_block);
+  info_.physical_block =
+      std::max(options_.physical_block != 0 ? options_.physical_block : info_.physical_block, info_.logical_block);
   features_ = features_of(info_, options_.queues);
   for (uint16_t i = 0; i < options_.queues; ++i) {
     queue_sizes_[i] = options_.queue_size;

@@ -29,8 +29,8 @@ class VirtioBlk final : public VirtioDevice {
     uint16_t queues = 1;        // 1..256
     uint16_t queue_size = 256;  // power of two, 4..1024
     ErrorPolicy errors;
-    OnBlockError on_io_error;   // may be empty
-    uint32_t logical_block = 0;   // 0: as the backend says
+    OnBlockError on_io_error;    // may be empty
+    uint32_t logical_block = 0;  // 0: as the backend says
     uint32_t physical_block = 0;
   };
   [[nodiscard]] static Result<std::unique_ptr<VirtioBlk>> create(Options options, const StateReader* saved);
@@ -72,10 +72,10 @@ class VirtioBlk final : public VirtioDevice {
   std::vector<std::unique_ptr<BlkQueue>> queues_;
   VirtioTransport* transport_ = nullptr;
   GuestWarnings warnings_;
-  std::atomic<uint64_t> capacity_{0};        // bytes
+  std::atomic<uint64_t> capacity_{0};  // bytes
   std::atomic<uint64_t> negotiated_{0};
-  std::atomic<bool> cache_register_{true};   // the config space's writeback byte
-  std::atomic<bool> write_cache_{true};      // false: writes are durable when they complete
+  std::atomic<bool> cache_register_{true};  // the config space's writeback byte
+  std::atomic<bool> write_cache_{true};     // false: writes are durable when they complete
 };
 
 }  // namespace lodge

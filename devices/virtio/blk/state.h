@@ -9,7 +9,7 @@
 namespace lodge {
 
 struct BlkState {
-  uint64_t capacity = 0;   // bytes the guest was shown
+  uint64_t capacity = 0;    // bytes the guest was shown
   bool write_cache = true;  // the guest's choice in the config space
   bool write_cache_set = false;
 };

@@ -33,8 +33,8 @@ VirtioConsole::VirtioConsole(Options options)
     if (port.backend == nullptr) {
       port.backend = make_null_char();
     }
-    ports_.push_back(std::make_unique<ConsolePort>(*this, static_cast<uint32_t>(ports_.size()), std::move(port.name), port.console,
-                                                   std::move(port.backend)));
+    ports_.push_back(std::make_unique<ConsolePort>(*this, static_cast<uint32_t>(ports_.size()), std::move(port.name),
+                                                   port.console, std::move(port.backend)));
   }
   for (size_t i = 0; i < 2 * ports_.size() + 2; ++i) {
     queue_sizes_.push_back(i == kControlIn || i == kControlOut ? uint16_t{32} : uint16_t{128});
@@ -102,14 +102,15 @@ bool VirtioConsole::multiport() const { return (negotiated_.load(std::memory_ord
 
 void VirtioConsole::read_config(uint32_t offset, std::span<std::byte> to) {
   const uint32_t window = window_.load();
-  const Config config{static_cast<uint16_t>(window), static_cast<uint16_t>(window >> 16), static_cast<uint32_t>(ports_.size()),
-                      0};
+  const Config config{static_cast<uint16_t>(window), static_cast<uint16_t>(window >> 16),
+                      static_cast<uint32_t>(ports_.size()), 0};
   copy_config(bytes_of(config), offset, to);
 }
 
 void VirtioConsole::write_config(uint32_t offset, std::span<const std::byte> from) {
   if (offset == offsetof(Config, emergency_write) && !from.empty()) {
-    static_cast<void>(ports_[0]->backend().write(from.first(1)));  // a byte that does not fit is lost: an emergency has no queue
+    static_cast<void>(
+        ports_[0]->backend().write(from.first(1)));  // a byte that does not fit is lost: an emergency has no queue
   }
 }
 

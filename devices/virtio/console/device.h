@@ -1,5 +1,5 @@
-// VirtioConsole: the virtio console (virtio 1.2 section 5.3): a console, more of them, and named channels, each a port with a
-// character backend.
+// VirtioConsole: the virtio console (virtio 1.2 section 5.3): a console, more of them, and named channels, each a port with
+// a character backend.
 //
 // Queues: input and output of port 0, control input and output, then input and output of each further port; all on one loop.
 // Made on the control thread; set_window() from the control thread.
@@ -63,7 +63,9 @@ class VirtioConsole final : public VirtioDevice {
 
   // For the ports.
   [[nodiscard]] bool multiport() const;
-  [[nodiscard]] bool guest_reads(const ConsolePort& port) const { return !multiport() || port.console() || port.state().open; }
+  [[nodiscard]] bool guest_reads(const ConsolePort& port) const {
+    return !multiport() || port.console() || port.state().open;
+  }
   void send_message(const ConsoleMessageState& message);
 
  private:

@@ -229,9 +229,9 @@ void VirtioNet::stop_queue(Virtqueue& queue, Done done) {
 void VirtioNet::start_kernel_queue(Virtqueue& queue) {
   const uint16_t index = queue.index();
   const size_t pair = index / 2U;
-  const auto started = options_.vhost[pair]->start_ring(index % 2, queue.state(), queue.memory(), transport_->queue_kick_fd(index),
-                                                        transport_->queue_call_fd(index),
-                                                        options_.port.queues[pair]->kernel_fd());
+  const auto started =
+      options_.vhost[pair]->start_ring(index % 2, queue.state(), queue.memory(), transport_->queue_kick_fd(index),
+                                       transport_->queue_call_fd(index), options_.port.queues[pair]->kernel_fd());
   if (!started) {
     log_error("net", "{}", started.error().message);
     transport_->set_needs_reset();

@@ -1,5 +1,5 @@
-// Which frames reach the guest: the receive modes, address tables and VLANs that the driver set (virtio 1.2 section 5.1.6.5).
-// A value: the control queue publishes a new one, receive queues keep their copy until it changes.
+// Which frames reach the guest: the receive modes, address tables and VLANs that the driver set (virtio 1.2
+// section 5.1.6.5). A value: the control queue publishes a new one, receive queues keep their copy until it changes.
 #pragma once
 
 #include <array>

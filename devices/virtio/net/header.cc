@@ -36,7 +36,8 @@ bool check_tx_header(Header& header, uint64_t features, uint64_t frame) {
     header.gso_size = header.header_length = 0;
     return true;
   }
-  return gso_allowed(header.gso_type, features) && header.flags != 0 && header.gso_size != 0 && header.header_length <= frame;
+  return gso_allowed(header.gso_type, features) && header.flags != 0 && header.gso_size != 0 &&
+         header.header_length <= frame;
 }
 
 }  // namespace lodge::net

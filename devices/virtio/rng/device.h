@@ -1,5 +1,5 @@
-// VirtioRng: the virtio entropy device (virtio 1.2 section 5.4). One queue of buffers to fill from the host's generator, with
-// an optional limit of bytes per period. Everything on the queue's loop, but for counters().
+// VirtioRng: the virtio entropy device (virtio 1.2 section 5.4). One queue of buffers to fill from the host's generator,
+// with an optional limit of bytes per period. Everything on the queue's loop, but for counters().
 #pragma once
 
 #include <array>
@@ -48,8 +48,8 @@ class VirtioRng final : public VirtioDevice {
 
   Options options_;
   Virtqueue* queue_ = nullptr;
-  EventLoop::Timer again_;    // more work in the next turn
-  EventLoop::Timer refill_;   // the period ends: the budget is whole again
+  EventLoop::Timer again_;   // more work in the next turn
+  EventLoop::Timer refill_;  // the period ends: the budget is whole again
   uint64_t budget_;
   std::vector<iovec> iov_;
   std::atomic<uint64_t> requests_{0};

@@ -14,17 +14,16 @@ namespace {
 
 struct Client {
   explicit Client(CharBackend& to) : backend(to), loop(*EventLoop::create("test")) {
-    backend.attach(*loop, {.receive =
-                               [this](std::span<const std::byte> bytes) {
-                                 const size_t n = std::min(bytes.size(), room);
-                                 text.append(reinterpret_cast<const char*>(bytes.data()), n);
-                                 room -= n;
-                                 return n;
-                               },
-                           .writable = [this] { ++writable; },
-                           .event = [this](CharBackend::Event event) {
-                             events += event == CharBackend::Event::opened ? '+' : '-';
-                           }});
+    backend.attach(
+        *loop, {.receive =
+                    [this](std::span<const std::byte> bytes) {
+                      const size_t n = std::min(bytes.size(), room);
+                      text.append(reinterpret_cast<const char*>(bytes.data()), n);
+                      room -= n;
+                      return n;
+                    },
+                .writable = [this] { ++writable; },
+                .event = [this](CharBackend::Event event) { events += event == CharBackend::Event::opened ? '+' : '-'; }});
   }
   ~Client() { backend.detach(); }
   template <class Condition>

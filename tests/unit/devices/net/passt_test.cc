@@ -126,8 +126,9 @@ TEST_CASE("passt_child_answers_arp_for_its_gateway") {
     return;
   }
   NetBackend& backend = *port->queues[0];
-  const uint8_t arp[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 0x52, 0x54, 0, 1, 2, 3, 8, 6, 0, 1, 8,
-                         0, 6, 4, 0, 1, 0x52, 0x54, 0, 1, 2, 3, 10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2};
+  const uint8_t arp[] = {0,    0,    0, 0, 0,  0, 0, 0,  0, 0, 0, 0, 255, 255, 255, 255, 255,  255,
+                         0x52, 0x54, 0, 1, 2,  3, 8, 6,  0, 1, 8, 0, 6,   4,   0,   1,   0x52, 0x54,
+                         0,    1,    2, 3, 10, 0, 2, 15, 0, 0, 0, 0, 0,   0,   10,  0,   2,    2};
   std::string frame(reinterpret_cast<const char*>(arp), sizeof arp);
   const iovec part{frame.data(), frame.size()};
   REQUIRE(backend.send({&part, 1}) == NetBackend::Io::done);

@@ -130,7 +130,8 @@ TEST_CASE("balloon_statistics_period_changes_at_runtime") {
 
 TEST_CASE("balloon_reported_pages_are_discarded") {
   Balloon balloon;
-  REQUIRE(balloon.driver->request(3, {{balloon.pages, 2 * 4096, true}, {Gpa{balloon.pages.value + 5 * 4096 + 1}, 8192, true}}));
+  REQUIRE(
+      balloon.driver->request(3, {{balloon.pages, 2 * 4096, true}, {Gpa{balloon.pages.value + 5 * 4096 + 1}, 8192, true}}));
   CHECK(balloon.zero(0));
   CHECK(balloon.zero(1));
   CHECK_FALSE(balloon.zero(2));

@@ -235,7 +235,8 @@ TEST_CASE("blk_takes_header_and_data_in_any_layout") {
   REQUIRE(disk.driver->request(0, {{joined, 16 + 1024, false}, {disk.status, 1, true}}));
   CHECK(must(disk.driver->memory().read<uint8_t>(disk.status)) == VIRTIO_BLK_S_OK);
   disk.set_header(VIRTIO_BLK_T_IN, 2);
-  REQUIRE(disk.driver->request(0, {{disk.header, 5, false}, {Gpa{disk.header.value + 5}, 11, false}, {disk.data, 1025, true}}));
+  REQUIRE(
+      disk.driver->request(0, {{disk.header, 5, false}, {Gpa{disk.header.value + 5}, 11, false}, {disk.data, 1025, true}}));
   CHECK(disk.driver->get(disk.data, 1024) == text);
   CHECK(must(disk.driver->memory().read<uint8_t>(Gpa{disk.data.value + 1024})) == VIRTIO_BLK_S_OK);
 }

@@ -70,11 +70,13 @@ struct Console {
   std::string host(size_t port, size_t bytes) {
     std::string text(bytes, '\0');
     size_t done = 0;
-    driver->run_until([&] {
-      const ssize_t n = ::read(peers[port].get(), text.data() + done, bytes - done);
-      done += n > 0 ? static_cast<size_t>(n) : 0;
-      return done == bytes;
-    }, std::chrono::seconds(5));
+    driver->run_until(
+        [&] {
+          const ssize_t n = ::read(peers[port].get(), text.data() + done, bytes - done);
+          done += n > 0 ? static_cast<size_t>(n) : 0;
+          return done == bytes;
+        },
+        std::chrono::seconds(5));
     text.resize(done);
     return text;
   }

@@ -110,7 +110,8 @@ struct Nic {
   bool send(std::span<const std::byte> frame, uint32_t header = 12) {
     const Gpa at{buffer.value + 128 * 1024};
     must(driver->memory().write_bytes(at, frame));
-    return driver->request(1, {{at, header, false}, {Gpa{at.value + header}, static_cast<uint32_t>(frame.size() - header), false}})
+    return driver
+        ->request(1, {{at, header, false}, {Gpa{at.value + header}, static_cast<uint32_t>(frame.size() - header), false}})
         .has_value();
   }
   int command(uint8_t type, uint8_t code, std::span<const std::byte> body, size_t queue = 2) {
@@ -120,7 +121,8 @@ struct Nic {
     must(driver->memory().write_bytes(Gpa{at.value + 2}, body));
     const Gpa ack{buffer.value + 250 * 1024};
     must(driver->memory().write(ack, uint8_t{0xEE}));
-    REQUIRE(driver->request(queue, {{at, 2, false}, {Gpa{at.value + 2}, static_cast<uint32_t>(body.size()), false}, {ack, 1, true}}));
+    REQUIRE(driver->request(
+        queue, {{at, 2, false}, {Gpa{at.value + 2}, static_cast<uint32_t>(body.size()), false}, {ack, 1, true}}));
     return must(driver->memory().read<uint8_t>(ack));
   }
   template <class T>
@@ -188,7 +190,8 @@ TEST_CASE("net_drops_garbage_frames_and_goes_on") {
   CHECK(try_header({.flags = 1, .csum_start = 34, .csum_offset = 16}, 60));
   CHECK_FALSE(try_header({.flags = 1, .csum_start = 60, .csum_offset = 0}, 60));
   CHECK_FALSE(try_header({.flags = 1, .csum_start = 0xFFFF, .csum_offset = 0xFFFF}, 60));
-  CHECK(try_header({.flags = 1, .gso_type = 1, .header_length = 54, .gso_size = 1460, .csum_start = 34, .csum_offset = 16}, 3000));
+  CHECK(try_header({.flags = 1, .gso_type = 1, .header_length = 54, .gso_size = 1460, .csum_start = 34, .csum_offset = 16},
+                   3000));
   CHECK_FALSE(try_header({.flags = 0, .gso_type = 1, .header_length = 54, .gso_size = 1460}, 3000));
   CHECK_FALSE(try_header({.flags = 1, .gso_type = 1, .header_length = 54, .gso_size = 0, .csum_start = 34}, 3000));
   CHECK_FALSE(try_header({.flags = 1, .gso_type = 1, .header_length = 5000, .gso_size = 1460, .csum_start = 34}, 3000));
@@ -528,8 +531,8 @@ TEST_CASE("net_passes_frames_through_a_real_tap") {
     }
     driver.kick(0);
     std::vector<std::byte> arp(12 + 42);
-    const uint8_t body[] = {255, 255, 255, 255, 255, 255, 0x52, 0x54, 0, 1, 2, 3, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1,
-                            0x52, 0x54, 0, 1, 2, 3, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 10, 0, 0, 1};
+    const uint8_t body[] = {255, 255,  255,  255, 255, 255, 0x52, 0x54, 0, 1, 2, 3, 8, 6, 0, 1, 8, 0,  6, 4, 0,
+                            1,   0x52, 0x54, 0,   1,   2,   3,    10,   0, 0, 2, 0, 0, 0, 0, 0, 0, 10, 0, 0, 1};
     std::memcpy(arp.data() + 12, body, sizeof body);
     const Gpa out = driver.put(arp);
     REQUIRE(driver.request(1, {{out, 54, false}}));
