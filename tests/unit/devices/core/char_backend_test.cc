@@ -8,6 +8,9 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <thread>
+
+#include "base/io/loop_thread.h"
 
 namespace lodge {
 namespace {
@@ -104,6 +107,54 @@ TEST_CASE("char_full_output_says_when_there_is_room") {
   CHECK(client.until([&] { return client.events == "+-"; }));
   CHECK_FALSE(backend->is_open());
   CHECK(backend->write(bytes(block)) == block.size());
+}
+
+TEST_CASE("char_output_from_another_thread_arrives_in_order") {
+  int pair[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+  Fd peer(pair[1]);
+  const auto backend = make_stream_char(Fd(pair[0]));
+  const auto thread = LoopThread::start("chars", {});
+  REQUIRE(thread);
+  std::atomic<int> rooms{0};
+  std::atomic<size_t> input{0};
+  (*thread)->loop().run_sync([&] {
+    backend->attach((*thread)->loop(), {.receive =
+                                            [&](std::span<const std::byte> part) {
+                                              input += part.size();
+                                              return part.size();
+                                            },
+                                        .writable = [&] { ++rooms; },
+                                        .event = [](CharBackend::Event) {}});
+  });
+  std::string text(1 << 20, '\0');
+  for (size_t i = 0; i < text.size(); ++i) {
+    text[i] = static_cast<char>(i * 31 + i / 4096);
+  }
+  std::string got;
+  std::thread reader([&] {
+    std::string chunk(10000, '\0');
+    while (got.size() < text.size()) {
+      const ssize_t n = ::read(peer.get(), chunk.data(), chunk.size());
+      REQUIRE(n > 0);
+      got.append(chunk, 0, static_cast<size_t>(n));
+    }
+    REQUIRE(::write(peer.get(), "done", 4) == 4);
+  });
+  for (size_t at = 0; at < text.size();) {
+    const int before = rooms.load();
+    const size_t n = backend->write(bytes(text).subspan(at));
+    at += n;
+    while (at < text.size() && rooms.load() == before) {
+      std::this_thread::yield();
+    }
+  }
+  reader.join();
+  CHECK(got == text);
+  while (input.load() != 4) {
+    std::this_thread::yield();
+  }
+  (*thread)->loop().run_sync([&] { backend->detach(); });
 }
 
 TEST_CASE("char_file_is_truncated_or_appended") {
