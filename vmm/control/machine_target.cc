@@ -4,6 +4,7 @@
 
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/console/device.h"
+#include "vmm/config/json.h"
 
 namespace lodge {
 namespace {
@@ -122,11 +123,6 @@ void MachineTarget::press_power_button() {
   machine_.press_power_button();
 }
 
-void MachineTarget::quit() {
-  machine_.emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-quit"}}});
-  quit_();
-}
-
 Result<void> MachineTarget::resize_disk(const std::string& id, uint64_t bytes) {
   auto* blk = machine_.find_virtio<VirtioBlk>(id);
   if (blk == nullptr) {
@@ -156,8 +152,41 @@ Result<void> MachineTarget::announce(const std::string& id) {
   return {};
 }
 
-ControlTarget::SaveProgress MachineTarget::save_progress() const { return {"none", 0, 0, {}}; }
+ControlTarget::SaveProgress MachineTarget::save_progress() const {
+  SaveProgress progress = save_;
+  if (job_) {
+    progress.done = job_->progress();
+  }
+  return progress;
+}
 
-void MachineTarget::save(const std::string& path, bool, Done done) { done(fail("save '{}': not in this version", path)); }
+void MachineTarget::save(const std::string& path, bool quit, Done done) {
+  machine_.while_quiet([this, path](Done finished) { start_save(path, std::move(finished)); },
+                       quit ? Machine::After::paused : Machine::After::as_before,
+                       [this, quit, done = std::move(done)](const Result<void>& outcome) {
+                         save_.status = outcome ? "completed" : "failed";
+                         save_.error = outcome ? "" : outcome.error().message;
+                         done(outcome);
+                         if (outcome && quit) {
+                           this->quit();
+                         }
+                       });
+}
+
+// The guest is quiet. Its state is collected here, RAM by the job.
+void MachineTarget::start_save(const std::string& path, Done finished) {
+  save_ = {"active", 0, memory_size(), {}};
+  StateWriter state;
+  if (auto outcome = machine_.save(state); !outcome) {
+    finished(context(outcome.error(), fmt::format("save to '{}'", path)));
+    return;
+  }
+  job_ = SaveJob::start(control_, {path, to_json(machine_.config()), state.bytes(), {}}, machine_.memory(),
+                        [this, finished = std::move(finished)](Result<void> outcome) {
+                          save_.done = job_->progress();
+                          job_.reset();
+                          finished(std::move(outcome));
+                        });
+}
 
 }  // namespace lodge

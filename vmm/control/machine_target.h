@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "migration/save_job.h"
 #include "vmm/control/target.h"
 #include "vmm/machine/machine.h"
 
@@ -11,7 +12,7 @@ namespace lodge {
 
 class MachineTarget final : public ControlTarget {
  public:
-  // `quit`: ends the process soon (stops the control loop). `machine` outlives this.
+  // `quit`: tells the clients and ends the process soon (stops the control loop). `machine` outlives this.
   MachineTarget(Machine& machine, EventLoop& control, std::function<void()> quit)
       : machine_(machine), control_(control), quit_(std::move(quit)) {}
   ~MachineTarget() override;
@@ -31,7 +32,7 @@ class MachineTarget final : public ControlTarget {
   void resume(Done done) override { machine_.resume(std::move(done)); }
   void reset(Done done) override { machine_.reset(std::move(done)); }
   void press_power_button() override;
-  void quit() override;
+  void quit() override { quit_(); }
   Result<void> inject_nmi() override { return machine_.inject_nmi(); }
   Result<void> set_balloon(uint64_t bytes) override;
   Result<void> resize_disk(const std::string& id, uint64_t bytes) override;
@@ -40,9 +41,13 @@ class MachineTarget final : public ControlTarget {
   void save(const std::string& path, bool quit, Done done) override;
 
  private:
+  void start_save(const std::string& path, Done finished);
+
   Machine& machine_;
   EventLoop& control_;
   std::function<void()> quit_;
+  SaveProgress save_{"none", 0, 0, {}};
+  std::unique_ptr<SaveJob> job_;
 };
 
 }  // namespace lodge

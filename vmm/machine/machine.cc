@@ -13,6 +13,7 @@ std::string_view to_string(MachineStatus status) {
     case MachineStatus::prelaunch: return "prelaunch";
     case MachineStatus::running: return "running";
     case MachineStatus::paused: return "paused";
+    case MachineStatus::saving: return "save-vm";
     case MachineStatus::io_error: return "io-error";
     case MachineStatus::shutdown: return "shutdown";
     case MachineStatus::guest_panicked: return "guest-panicked";
@@ -128,16 +129,31 @@ void Machine::pause_as(MachineStatus status, Done done) {
   });
 }
 
-void Machine::while_quiet(std::function<Result<void>()> fn, Done done) {
-  enqueue([this, fn = std::move(fn), done = std::move(done)](auto next) {
+void Machine::while_quiet(std::function<void(Done)> fn, After after, Done done) {
+  enqueue([this, fn = std::move(fn), after, done = std::move(done)](auto next) {
+    if (finished_) {
+      done(fail("the guest is off"));
+      next();
+      return;
+    }
     const bool ran = guest_runs_;
-    const auto act = [this, ran, fn, done, next] {
-      auto outcome = fn();
-      if (ran) {
+    const MachineStatus before = status_;
+    const auto finished = [this, ran, before, after, done, next](Result<void> outcome) {
+      if (ran && !finished_ && (!outcome || after == After::as_before)) {
+        status_ = before;
+        for (const auto& vcpu : vcpus_) {
+          vcpu->vcpu().clock_was_paused();
+        }
         start_guest();
+      } else {
+        status_ = ran ? MachineStatus::paused : before;
       }
       done(std::move(outcome));
       next();
+    };
+    const auto act = [this, fn, finished] {
+      status_ = MachineStatus::saving;
+      fn(finished);
     };
     if (ran) {
       stop_guest(act);

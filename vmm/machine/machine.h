@@ -24,7 +24,7 @@
 
 namespace lodge {
 
-enum class MachineStatus : uint8_t { prelaunch, running, paused, io_error, shutdown, guest_panicked, internal_error };
+enum class MachineStatus : uint8_t { prelaunch, running, paused, saving, io_error, shutdown, guest_panicked, internal_error };
 [[nodiscard]] std::string_view to_string(MachineStatus status);
 
 // What happened, for the control socket's events. `details`: names and values, in order.
@@ -60,8 +60,10 @@ class Machine {
   void pause(Done done) { pause_as(MachineStatus::paused, std::move(done)); }
   void reset(Done done);
   void press_power_button() { power_->press_power_button(); }
-  // Runs `fn` while the guest is paused and its devices are quiet, then goes on as before.
-  void while_quiet(std::function<Result<void>()> fn, Done done);
+  // Runs `fn` while the guest is paused and its devices are quiet. When `fn` has called what it is given (on control, maybe
+  // later), the guest goes on as before; after a success it stays paused if `after` says so.
+  enum class After : uint8_t { as_before, paused };
+  void while_quiet(std::function<void(Done finished)> fn, After after, Done done);
   // A non-maskable interrupt to every vCPU.
   [[nodiscard]] Result<void> inject_nmi() const;
   // Collects the state of everything but RAM; inside while_quiet only.
