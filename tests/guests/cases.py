@@ -1,0 +1,126 @@
+"""The cases of the bare-metal guests: what is started and what is looked at on the host."""
+import socket
+import subprocess
+import time
+
+CASES = {}
+
+
+class Skip(Exception):
+    pass
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def family(name, **variants):
+    """One case for each set of options: name_variant."""
+    def register(function):
+        for variant, options in variants.items():
+            CASES[f"{name}_{variant}"] = lambda run, options=options: function(run, **options)
+        return function
+    return register
+
+
+@case
+def multiboot(run):
+    modules = [run.file("one", bytes(n * 7 & 255 for n in range(5000))),
+               run.file("two", bytes((n * 7 + 1) & 255 for n in range(12)))]
+    run.run("multiboot", "--module", modules[0], "--module", modules[1] + " arg1 arg", words='first second=2 "third one"')
+    run.run("multiboot", "--module", modules[0], "--module", modules[1] + " arg1 arg", words='first second=2 "third one"',
+            machine="pc")
+
+
+def xorshift(count):
+    state, out = 0x2545F491, bytearray()
+    for _ in range(count):
+        state ^= state << 13 & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= state << 5 & 0xFFFFFFFF
+        out.append(state >> 8 & 255)
+    return bytes(out)
+
+
+@case
+def serial(run):
+    run.run("serial", "--serial", "file=" + run.path("com2"))
+    with open(run.path("com2"), "rb") as com2:
+        run.check(com2.read() == xorshift(65536), "the 64 KiB written to COM2 are not those in the file")
+
+
+def connect(path):
+    end = time.monotonic() + 10
+    while True:
+        try:
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(60)
+            client.connect(path)
+            return client
+        except OSError:
+            client.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+@case
+def serial_echo(run):
+    process = run.start("serial", "--serial", "socket=" + run.path("s"), words="echo")
+    with connect(run.path("s")) as client:
+        def expect(wanted):
+            got = b""
+            while len(got) < len(wanted):
+                part = client.recv(65536)
+                if not part:
+                    break
+                got += part
+            run.check(got == wanted, f"the guest sent {got[:40]!r}, expected {wanted[:40]!r}")
+        expect(b"?")
+        client.sendall(b"typed before the FIFO was cleared")
+        time.sleep(0.3)  # the guest clears its FIFO meanwhile; what comes after must arrive
+        client.sendall(b"\0")
+        expect(b"!?")
+        text = bytes(1 + n % 250 for n in range(3000))
+        client.sendall(text + b"\0")
+        expect(bytes(byte + 1 for byte in text))
+    run.finish(process)
+
+
+MACHINES = dict(microvm=dict(machine="microvm"), pc=dict(machine="pc"))
+
+
+def disk(run, name="disk", size=4 << 20):
+    return run.file(name, bytes(size))
+
+
+@family("pci", **MACHINES)
+def pci(run, machine):
+    options = ["--disk", f"path={disk(run)},queues=2"]
+    run.run("pci", *options, machine=machine, words="pc" if machine == "pc" else "")
+
+
+@family("virtio_blk",
+        split=dict(), packed=dict(disk_options=",ring=packed", words="packed"), split_pc=dict(machine="pc", words="pc"),
+        plain=dict(words="noevent noindirect"), packed_plain=dict(disk_options=",ring=packed", words="packed noevent noindirect"),
+        legacy=dict(machine="pc", words="pc legacy"), legacy_only=dict(machine="pc", disk_options=",version=legacy", words="pc legacy"),
+        legacy_plain=dict(machine="pc", words="pc legacy noevent noindirect"),
+        no_cache=dict(disk_options=",cache=none"), directsync=dict(disk_options=",cache=directsync"))
+def virtio_blk(run, machine="microvm", disk_options="", words=""):
+    path = disk(run)
+    run.run("virtio_blk", "--disk", f"path={path},queues=2,serial=SN-0123,discard=unmap{disk_options}", machine=machine, words=words)
+    with open(path, "rb") as image:
+        content = image.read()
+    run.check(len(content) == 4 << 20, "the image changed its size")
+
+    def pattern(seed, words):
+        return b"".join(((seed * 0x01000193 + n) & 0xFFFFFFFF).to_bytes(4, "little") for n in range(words))
+    for queue in (0, 1):
+        base = 64 * queue * 512
+        run.check(content[base:base + 8192] == pattern(1 + queue, 2048), f"what queue {queue} wrote is not in the image")
+        zeroes = base + 18 * 512
+        run.check(content[zeroes:zeroes + 2048] == bytes(2048), "written zeroes are not in the image")
+    run.check(content[200 * 512:203 * 512] == pattern(3, 384), "the write in pieces is not in the image")
+    run.check(content[4000 * 512:4002 * 512] == b"\x5a" * 1024, "the last write is not in the image")
+    run.check(content[8191 * 512:] == bytes(512), "a write out of bounds changed the image")
