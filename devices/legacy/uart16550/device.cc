@@ -161,8 +161,15 @@ uint64_t Uart16550::io_read(IoAccess access) {
 }
 
 void Uart16550::io_write(IoAccess access, uint64_t value) {
-  const Lock lock(mutex_);
-  write_register(access.offset, static_cast<uint8_t>(value));
+  bool resume = false;
+  {
+    const Lock lock(mutex_);
+    write_register(access.offset, static_cast<uint8_t>(value));
+    resume = input_waits_ && receive_.empty();  // the FIFO was cleared, and nobody will read it empty
+  }
+  if (resume) {
+    options_.backend->resume_input();
+  }
 }
 
 void Uart16550::write_register(uint64_t offset, uint8_t value) {
@@ -256,10 +263,13 @@ void Uart16550::save(StateWriter& out) const {
 }
 
 void Uart16550::reset() {
-  const Lock lock(mutex_);
-  regs_ = Uart16550State{};
-  receive_.clear();
-  update_irq();
+  {
+    const Lock lock(mutex_);
+    regs_ = Uart16550State{};
+    receive_.clear();
+    update_irq();
+  }
+  options_.backend->resume_input();
 }
 
 }  // namespace lodge
