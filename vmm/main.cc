@@ -5,14 +5,13 @@
 //   lodge-vmm version
 //
 // Exit status: 0 when the guest switched itself off, 1 for an error, 2 for wrong usage, else what port 0xf4 says.
-#include <csignal>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "migration/save_file.h"
 #include "vmm/config/command_line.h"
 #include "vmm/config/json.h"
 #include "vmm/run.h"
@@ -38,6 +37,26 @@ int run(const std::vector<std::string>& arguments) {
   if (!request) {
     return complain(request.error().message, kUsage);
   }
+  std::unique_ptr<lodge::SavedGuest> saved;
+  if (!request->config.restore.empty()) {
+    auto opened = lodge::SavedGuest::open(request->config.restore);
+    if (!opened) {
+      return complain(opened.error().message, kError);
+    }
+    saved = std::move(*opened);
+    lodge::MachineConfig base;
+    if (const auto outcome = lodge::apply_json(base, saved->config()); !outcome) {
+      return complain(fmt::format("saved guest '{}': {}", request->config.restore, outcome.error().message), kError);
+    }
+    // What belonged to the run that saved, not to the guest.
+    base.control.clear();
+    base.control_fd = -1;
+    base.start_paused = false;
+    request = lodge::parse_run_arguments(arguments, &base);
+    if (!request) {
+      return complain(request.error().message, kUsage);
+    }
+  }
   if (const auto outcome = lodge::validate(request->config); !outcome) {
     return complain(outcome.error().message, kUsage);
   }
@@ -46,7 +65,7 @@ int run(const std::vector<std::string>& arguments) {
     return 0;
   }
   lodge::log_init(request->config.name, request->log_level);
-  const auto status = lodge::run_guest(request->config);
+  const auto status = lodge::run_guest(request->config, saved.get());
   return status ? *status : complain(status.error().message, kError);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "devices/core/char_backend.h"
+#include "migration/save_file.h"
 #include "vmm/control/machine_target.h"
 #include "vmm/control/server.h"
 #include "vmm/machine/machine.h"
@@ -32,7 +33,7 @@ Result<Fd> take_signals() {
 
 }  // namespace
 
-Result<int> run_guest(const MachineConfig& config) {
+Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
   const Fd signals = TRY(take_signals());
   const auto control = TRY(EventLoop::create("control"));
   int status = 0;
@@ -47,7 +48,12 @@ Result<int> run_guest(const MachineConfig& config) {
     status = exit_status;
     control->stop();
   };
-  auto machine = TRY(Machine::create(config, *control, std::move(hooks), nullptr));
+  Machine::Restore restore;
+  if (saved != nullptr) {
+    restore.saved = &saved->state();
+    restore.load_ram = [saved](GuestMemory& memory) { return saved->load_ram(memory); };
+  }
+  auto machine = TRY(Machine::create(config, *control, std::move(hooks), saved != nullptr ? &restore : nullptr));
   const auto watch = control->on_readable(signals.get(), [&] {
     signalfd_siginfo info{};
     if (::read(signals.get(), &info, sizeof info) == sizeof info) {

@@ -6,7 +6,9 @@
 
 namespace lodge {
 
-// The process's exit status, or why the guest did not start.
-[[nodiscard]] Result<int> run_guest(const MachineConfig& config);
+class SavedGuest;
+
+// The process's exit status, or why the guest did not start. `saved`: continue this guest, whose machine `config` describes.
+[[nodiscard]] Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved);
 
 }  // namespace lodge

@@ -236,9 +236,24 @@ Result<std::vector<Given>> match_options(const std::vector<std::string>& argumen
 
 }  // namespace
 
-Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments) {
+Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments, const MachineConfig* base) {
   RunRequest request;
   const auto given = TRY(match_options(arguments));
+  if (base != nullptr) {
+    request.config = *base;
+    const auto replaces = [&given](std::string_view name) {
+      return std::ranges::any_of(given, [name](const Given& one) { return one.option->name == name; });
+    };
+    const auto drop = [&replaces](std::string_view name, auto& list) {
+      if (replaces(name)) {
+        list.clear();
+      }
+    };
+    drop("disk", request.config.disks);
+    drop("net", request.config.nets);
+    drop("serial", request.config.serials);
+    drop("channel", request.config.channels);
+  }
   for (const Given& one : given) {
     if (one.option->name == "config") {
       const std::string text = TRY_CONTEXT(read_file(one.value, 1U << 20), "cannot read configuration");

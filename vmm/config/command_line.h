@@ -17,7 +17,10 @@ struct RunRequest {
 };
 
 // --config FILE is applied first, then the other options in their order. Errors name the option.
-[[nodiscard]] Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments);
+// `base`: what to start from (a saved guest's configuration) instead of the defaults; disks, interfaces, ports and channels
+// given here then replace the ones it has.
+[[nodiscard]] Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments,
+                                                     const MachineConfig* base = nullptr);
 
 // What --help prints.
 [[nodiscard]] std::string run_help();
