@@ -1,6 +1,7 @@
 #include "vmm/run.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "vmm/control/machine_target.h"
 #include "vmm/control/server.h"
 #include "vmm/machine/machine.h"
+#include "vmm/sandbox/seccomp.h"
 
 namespace lodge {
 namespace {
@@ -31,6 +33,14 @@ Result<Fd> take_signals() {
   return fd;
 }
 
+// A thread that cannot be confined must not run a guest.
+void confine(ThreadKind kind) {
+  if (const auto outcome = enter_sandbox(kind); !outcome) {
+    log_error("sandbox", "{}; --seccomp off runs without", outcome.error().message);
+    std::_Exit(1);
+  }
+}
+
 }  // namespace
 
 Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
@@ -48,6 +58,10 @@ Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
     status = exit_status;
     control->stop();
   };
+  if (config.seccomp) {
+    hooks.on_vcpu_thread = [] { confine(ThreadKind::vcpu); };
+    hooks.on_io_thread = [] { confine(ThreadKind::io); };
+  }
   Machine::Restore restore;
   if (saved != nullptr) {
     restore.saved = &saved->state();
@@ -70,6 +84,9 @@ Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
       control->stop();
     });
     server = TRY(ControlServer::create(*control, *target, {config.control, Fd(config.control_fd)}));
+  }
+  if (config.seccomp) {
+    confine(ThreadKind::control);
   }
   if (!config.start_paused) {
     machine->resume([](const Result<void>& outcome) {

@@ -93,7 +93,7 @@ Result<void> VirtioPci::set_up(const StateReader* saved) {
 }
 
 void VirtioPci::add_modern_capabilities() {
-  const auto add = [this](uint8_t type, uint64_t offset, uint64_t length, std::span<const uint8_t> extra = {}) {
+  const auto body_of = [](uint8_t type, uint64_t offset, uint64_t length, std::span<const uint8_t> extra = {}) {
     std::vector<uint8_t> body(14 + extra.size());
     body[0] = static_cast<uint8_t>(body.size() + 2);
     body[1] = type;
@@ -106,16 +106,16 @@ void VirtioPci::add_modern_capabilities() {
     return body;
   };
   const uint8_t step[4] = {kNotifyStep, 0, 0, 0};
-  add_capability(pci::kCapVendor, add(kCapCommon, kCommonAt, kCommonSize));
-  add_capability(pci::kCapVendor, add(kCapIsr, kIsrAt, 1));
-  add_capability(pci::kCapVendor, add(kCapDevice, kDeviceAt, kDeviceSize));
-  add_capability(pci::kCapVendor, add(kCapNotify, kNotifyAt, kNotifySize, step));
+  add_capability(pci::kCapVendor, body_of(kCapCommon, kCommonAt, kCommonSize));
+  add_capability(pci::kCapVendor, body_of(kCapIsr, kIsrAt, 1));
+  add_capability(pci::kCapVendor, body_of(kCapDevice, kDeviceAt, kDeviceSize));
+  add_capability(pci::kCapVendor, body_of(kCapNotify, kNotifyAt, kNotifySize, step));
   // The access window: BAR, offset, length and four bytes of data, all set by the driver.
   const uint8_t data[4] = {};
   std::vector<uint8_t> writable(18);
   writable[2] = 0xFF;
   std::fill(writable.begin() + 6, writable.end(), uint8_t{0xFF});
-  access_capability_ = add_capability(pci::kCapVendor, add(kCapPciAccess, 0, 0, data), writable);
+  access_capability_ = add_capability(pci::kCapVendor, body_of(kCapPciAccess, 0, 0, data), writable);
 }
 
 uint64_t VirtioPci::offered(bool legacy) const {

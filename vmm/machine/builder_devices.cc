@@ -245,6 +245,7 @@ Result<void> MachineBuilder::add_nets() {
       }
     }
     if (net.vhost) {
+      spec.transport.packed_ring = false;  // vhost knows split rings only
       for (uint32_t pair = 0; pair < std::max(net.queues, 1U); ++pair) {
         Fd fd(::open("/dev/vhost-net", O_RDWR | O_CLOEXEC));
         if (!fd.valid()) {
