@@ -204,8 +204,14 @@ void getfd(CommandCall& call) {
 }
 
 void closefd(CommandCall& call) {
-  const auto fd = call.context.descriptors.take(call.text("fdname"));
-  call.finish(fd ? Result<void>() : std::unexpected(fd.error()));
+  auto fd = call.context.descriptors.take(call.text("fdname"));
+  Result<void> outcome;
+  if (fd) {
+    fd->reset();  // before the answer says so
+  } else {
+    outcome = std::unexpected(fd.error());
+  }
+  call.finish(outcome);
 }
 
 using Kind = ArgumentKind;
