@@ -220,6 +220,7 @@ Result<void> GuestMemory::map_file(size_t index, int fd, uint64_t offset) {
   if (mapped == MAP_FAILED) {
     return fail_errno(errno, "map guest memory from the saved file");
   }
+  from_file_ = true;
   return {};
 }
 
@@ -231,7 +232,12 @@ Result<void> GuestMemory::discard(Gpa base, uint64_t length) const {
   if (hugetlb_) {
     return {};  // a part of a huge page cannot be given back
   }
-  if (::madvise(window.host_, length, shared_ ? MADV_REMOVE : MADV_DONTNEED) != 0) {
+  if (from_file_) {
+    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    if (::mmap(window.host_, length, PROT_READ | PROT_WRITE, kFlags, -1, 0) == MAP_FAILED) {
+      std::memset(window.host_, 0, length);  // too many mappings: at least the promise of zeros is kept
+    }
+  } else if (::madvise(window.host_, length, shared_ ? MADV_REMOVE : MADV_DONTNEED) != 0) {
     return fail_errno(errno, "give back guest memory {:#x}+{:#x}", base.value, length);
   }
   mark_dirty(base, length);

@@ -142,6 +142,7 @@ class GuestMemory {
   uint64_t mapping_size_ = 0;
   bool shared_ = false;
   bool hugetlb_ = false;
+  bool from_file_ = false;  // map_file() was used: dropped private pages would show the file again
   Fd fd_;
   std::atomic<bool> tracking_{false};
   struct Bitmap {
