@@ -41,7 +41,7 @@ struct Header {
 static_assert(sizeof(Header) == 128);
 
 struct Region {
-  uint64_t base = 0;    // guest physical
+  uint64_t base = 0;  // guest physical
   uint64_t size = 0;
   uint64_t offset = 0;  // in the file
   uint32_t crc = 0;     // of its bytes, if the flag is set

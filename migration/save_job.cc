@@ -37,7 +37,8 @@ class Draft {
     }
     path_.clear();
     const size_t slash = path.rfind('/');
-    const Fd folder(::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const Fd folder(
+        ::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (folder.valid()) {
       ::fsync(folder.get());  // best effort: the file itself is safe
     }
@@ -74,7 +75,7 @@ SaveJob::~SaveJob() {
 
 Result<void> SaveJob::run() {
   const std::string what = fmt::format("save to '{}'", request_.path);
-  struct stat info {};
+  struct stat info{};
   if (::lstat(request_.path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     return fail("{}: what is there is not a regular file", what);
   }
@@ -83,7 +84,8 @@ Result<void> SaveJob::run() {
     progress_.store(done, std::memory_order_relaxed);
     return !give_up_.load(std::memory_order_relaxed);
   };
-  TRY_VOID_CONTEXT(write_saved_guest(draft.fd(), request_.config, request_.records, memory_, request_.options, progress), what);
+  TRY_VOID_CONTEXT(write_saved_guest(draft.fd(), request_.config, request_.records, memory_, request_.options, progress),
+                   what);
   TRY_VOID_CONTEXT(draft.publish(request_.path), what);
   return {};
 }

@@ -75,7 +75,8 @@ Result<void> check_region(const format::Region& region, uint64_t front_end, uint
 Result<std::unique_ptr<SavedGuest>> SavedGuest::open(const std::string& path) {
   auto fd = open_file(path, O_RDONLY | O_NONBLOCK);  // a FIFO must not make us wait
   if (!fd) {
-    return context(fd.error(), "saved guest");
+    return fail("cannot open the saved guest '{}': {}; check the path and who may read it", path,
+                std::generic_category().message(fd.error().code));
   }
   return open(std::move(*fd), path);
 }
@@ -91,7 +92,7 @@ Result<std::unique_ptr<SavedGuest>> SavedGuest::open(Fd fd, const std::string& n
 }
 
 Result<void> SavedGuest::read_all() {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd_.get(), &info) != 0) {
     return fail_errno(errno, "look at it");
   }
@@ -148,7 +149,8 @@ Result<void> SavedGuest::load_ram(GuestMemory& memory) const {
     return mine.base.value == saved.base && mine.size == saved.size;
   });
   if (!same) {
-    return fail("saved guest '{}': its memory is not laid out as this machine's; start it with its own configuration", name_);
+    return fail("saved guest '{}': its memory is not laid out as this machine's; start it with its own configuration",
+                name_);
   }
   for (size_t i = 0; i < regions_.size(); ++i) {
     if (ram_checksums_) {

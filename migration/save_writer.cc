@@ -28,7 +28,8 @@ Result<void> write_at(int fd, std::span<const std::byte> bytes, uint64_t offset)
   return {};
 }
 
-// Most pages with content have some in their first bytes, so the look is short; a page of zeros costs a pass at memory speed.
+// Most pages with content have some in their first bytes, so the look is short; a page of zeros costs a pass at memory
+// speed.
 bool is_zero_page(const std::byte* page) {
   constexpr size_t kBlock = 128;
   for (size_t at = 0; at < kPageSize; at += kBlock) {
@@ -111,8 +112,8 @@ class RamWriter {
 
 }  // namespace
 
-Result<void> write_saved_guest(int fd, std::string_view config, std::span<const std::byte> records, const GuestMemory& memory,
-                               const SaveOptions& options, const SaveProgressFn& progress) {
+Result<void> write_saved_guest(int fd, std::string_view config, std::span<const std::byte> records,
+                               const GuestMemory& memory, const SaveOptions& options, const SaveProgressFn& progress) {
   namespace format = save_format;
   if (config.size() > format::kMaxConfig || records.size() > format::kMaxRecords ||
       memory.regions().size() > format::kMaxRegions) {

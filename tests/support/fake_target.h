@@ -39,10 +39,14 @@ class FakeTarget final : public ControlTarget {
   void quit() override { calls.emplace_back("quit"); }
   Result<void> inject_nmi() override { return note("nmi"); }
   Result<void> set_balloon(uint64_t bytes) override { return note(fmt::format("balloon {}", bytes)); }
-  Result<void> resize_disk(const std::string& id, uint64_t bytes) override { return note(fmt::format("resize {} {}", id, bytes)); }
+  Result<void> resize_disk(const std::string& id, uint64_t bytes) override {
+    return note(fmt::format("resize {} {}", id, bytes));
+  }
   Result<void> set_link(const std::string& id, bool up) override { return note(fmt::format("link {} {}", id, up)); }
   Result<void> announce(const std::string& id) override { return note("announce " + id); }
-  void save(const std::string& path, bool quit, Done done) override { verb(fmt::format("save {} {}", path, quit), std::move(done)); }
+  void save(const std::string& path, bool quit, Done done) override {
+    verb(fmt::format("save {} {}", path, quit), std::move(done));
+  }
 
  private:
   Result<void> note(std::string what) {

@@ -9,7 +9,8 @@ namespace lodge {
 
 Result<void> DescriptorTable::put(const std::string& name, Fd fd) {
   if (descriptors_.size() >= kMax && !descriptors_.contains(name)) {
-    return fail("descriptor '{}' is one too many; the monitor keeps {} that wait to be used (closefd drops one)", name, kMax);
+    return fail("descriptor '{}' is one too many; the monitor keeps {} that wait to be used (closefd drops one)", name,
+                kMax);
   }
   descriptors_[name] = std::move(fd);
   return {};
@@ -308,8 +309,8 @@ void execute(const Request& request, CommandContext context, Reply reply) {
   }
   const auto it = std::ranges::lower_bound(kCommands, std::string_view(request.execute), {}, &Command::name);
   if (it == kCommands.end() || it->name != request.execute) {
-    reply(error_line("CommandNotFound",
-                     fmt::format("there is no command '{}'; query-commands lists them", request.execute), request.id));
+    reply(error_line("CommandNotFound", fmt::format("there is no command '{}'; query-commands lists them", request.execute),
+                     request.id));
     return;
   }
   auto answer = [reply = std::move(reply), id = request.id](const Result<std::string>& outcome) {

@@ -1,8 +1,8 @@
 #include "vmm/control/connection.h"
 
+#include <sys/socket.h>
 #include <array>
 #include <cstring>
-#include <sys/socket.h>
 
 #include "base/log.h"
 

@@ -28,8 +28,8 @@ uint64_t thread_time_ns(int thread_id) {
 }
 
 constexpr std::array<const char*, BalloonStats::kTags> kBalloonStats{
-    "swap-in", "swap-out", "major-faults", "minor-faults", "free", "total", "available", "caches", "hugetlb-allocations",
-    "hugetlb-failures"};
+    "swap-in", "swap-out",  "major-faults", "minor-faults",        "free",
+    "total",   "available", "caches",       "hugetlb-allocations", "hugetlb-failures"};
 
 }  // namespace
 

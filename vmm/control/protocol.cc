@@ -110,7 +110,8 @@ Request parse_request(std::string_view text) {
   Request request;
   const Json message = Json::parse(text, nullptr, false);
   if (message.is_discarded()) {
-    return bad(std::move(request), "the message is not JSON; each line is one object such as {\"execute\": \"query-status\"}");
+    return bad(std::move(request),
+               "the message is not JSON; each line is one object such as {\"execute\": \"query-status\"}");
   }
   if (!message.is_object()) {
     return bad(std::move(request), "the message is not an object such as {\"execute\": \"query-status\"}");
@@ -132,7 +133,8 @@ Request parse_request(std::string_view text) {
         request.arguments.emplace(argument, to_argument(content));
       }
     } else if (name != "id") {
-      return bad(std::move(request), fmt::format("the message has a member '{}'; a request has execute, arguments and id", name));
+      return bad(std::move(request),
+                 fmt::format("the message has a member '{}'; a request has execute, arguments and id", name));
     }
   }
   if (request.execute.empty()) {
@@ -167,7 +169,8 @@ std::string error_line(std::string_view error_class, std::string_view descriptio
   return with_id(writer, id);
 }
 
-std::string event_line(std::string_view name, std::span<const std::pair<std::string, std::string>> data, int64_t microseconds) {
+std::string event_line(std::string_view name, std::span<const std::pair<std::string, std::string>> data,
+                       int64_t microseconds) {
   JsonWriter writer;
   writer.begin_object().member("event", name).key("data").begin_object();
   for (const auto& [key, value] : data) {

@@ -1,11 +1,11 @@
 #include "vmm/control/server.h"
 
-#include <chrono>
-#include <cstring>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <chrono>
+#include <cstring>
 
 #include "base/log.h"
 #include "vmm/machine/machine.h"
@@ -17,7 +17,8 @@ Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return fail("control socket '{}': a socket's path has 1 to {} bytes; use a shorter one", path, sizeof address.sun_path - 1);
+    return fail("control socket '{}': a socket's path has 1 to {} bytes; use a shorter one", path,
+                sizeof address.sun_path - 1);
   }
   path.copy(address.sun_path, path.size());
   return address;
@@ -33,7 +34,7 @@ Result<Fd> new_socket(const std::string& path) {
 
 // Removes a socket that nobody listens on any more.
 Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) {
     return {};
   }
@@ -71,7 +72,7 @@ void ControlServer::watch_listener() {
 ControlServer::~ControlServer() {
   watch_.reset();
   clients_.clear();
-  struct stat info {};
+  struct stat info{};
   if (!path_.empty() && ::lstat(path_.c_str(), &info) == 0 && info.st_ino == inode_) {
     ::unlink(path_.c_str());
   }
@@ -84,9 +85,10 @@ Result<void> ControlServer::listen_at(const std::string& path) {
   ::fchmod(listener_.get(), 0600);  // before bind: the socket in the file system never has another mode
   // SAFETY: as above.
   if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return fail_errno(errno, "control socket '{}'", path);
+    return fail("control socket '{}': {}; choose a path in a folder that exists and may be written", path,
+                std::generic_category().message(errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) == 0) {
     path_ = path;
     inode_ = info.st_ino;
@@ -115,19 +117,21 @@ void ControlServer::accept_client() {
   ControlConnection::Hooks hooks;
   hooks.request = [this, number](const Request& request, std::deque<Fd>& received) { run(number, request, received); };
   hooks.closed = [this, number](std::string_view why) { closed(number, why); };
-  const auto it = clients_.emplace(number, std::make_unique<ControlConnection>(loop_, std::move(socket), std::move(hooks))).first;
+  const auto it =
+      clients_.emplace(number, std::make_unique<ControlConnection>(loop_, std::move(socket), std::move(hooks))).first;
   it->second->send(greeting_line());
 }
 
 void ControlServer::run(uint64_t client, const Request& request, std::deque<Fd>& received) {
-  execute(request, {target_, descriptors_, received}, [this, client, alive = std::weak_ptr<bool>(alive_)](const std::string& line) {
-    if (alive.expired()) {
-      return;
-    }
-    if (const auto it = clients_.find(client); it != clients_.end()) {
-      it->second->answer(line);
-    }
-  });
+  execute(request, {target_, descriptors_, received},
+          [this, client, alive = std::weak_ptr<bool>(alive_)](const std::string& line) {
+            if (alive.expired()) {
+              return;
+            }
+            if (const auto it = clients_.find(client); it != clients_.end()) {
+              it->second->answer(line);
+            }
+          });
 }
 
 void ControlServer::closed(uint64_t client, std::string_view why) {

@@ -23,7 +23,8 @@ class ControlServer {
     std::string path;
     Fd fd;
   };
-  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> create(EventLoop& control, ControlTarget& target, Listen listen);
+  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> create(EventLoop& control, ControlTarget& target,
+                                                                     Listen listen);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
@@ -42,8 +43,8 @@ class ControlServer {
   EventLoop& loop_;
   ControlTarget& target_;
   Fd listener_;
-  std::string path_;     // ours to remove
-  uint64_t inode_ = 0;   // of the socket at path_
+  std::string path_;    // ours to remove
+  uint64_t inode_ = 0;  // of the socket at path_
   DescriptorTable descriptors_;
   std::map<uint64_t, std::unique_ptr<ControlConnection>> clients_;
   uint64_t next_client_ = 1;

@@ -1,9 +1,9 @@
 #include "vmm/sandbox/bpf.h"
 
-#include <cassert>
-#include <cstddef>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <cassert>
+#include <cstddef>
 
 namespace lodge {
 namespace {
@@ -14,14 +14,15 @@ sock_filter load(size_t offset) { return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, stat
 sock_filter ret(uint32_t action) { return BPF_STMT(BPF_RET | BPF_K, action); }
 sock_filter jump(uint16_t code, uint32_t value, size_t if_true, size_t if_false) {
   assert(if_true <= UINT8_MAX && if_false <= UINT8_MAX);
-  return BPF_JUMP(static_cast<uint16_t>(BPF_JMP | BPF_K | code), value, static_cast<uint8_t>(if_true), static_cast<uint8_t>(if_false));
+  return BPF_JUMP(static_cast<uint16_t>(BPF_JMP | BPF_K | code), value, static_cast<uint8_t>(if_true),
+                  static_cast<uint8_t>(if_false));
 }
 
 }  // namespace
 
 FilterProgram::FilterProgram() {
   code_ = {load(offsetof(seccomp_data, arch)), jump(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0), ret(SECCOMP_RET_KILL_PROCESS),
-           load(offsetof(seccomp_data, nr)), jump(BPF_JGE, kX32Bit, 0, 1), ret(SECCOMP_RET_TRAP)};
+           load(offsetof(seccomp_data, nr)),   jump(BPF_JGE, kX32Bit, 0, 1),           ret(SECCOMP_RET_TRAP)};
 }
 
 void FilterProgram::begin(uint32_t call, size_t block) { code_.push_back(jump(BPF_JEQ, call, 0, block)); }

@@ -1,7 +1,7 @@
 // FilterProgram: assembles a seccomp filter, rule by rule, first match first. Pure; any thread.
 //
-// Each rule is a block that ends in a return, so no jump is longer than its block. The kernel remembers calls that are allowed
-// whatever their arguments and does not run the program for them again.
+// Each rule is a block that ends in a return, so no jump is longer than its block. The kernel remembers calls that are
+// allowed whatever their arguments and does not run the program for them again.
 #pragma once
 
 #include <linux/filter.h>

@@ -2,14 +2,14 @@
 
 #include "vmm/sandbox/seccomp.h"
 
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/seccomp.h>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <ctime>
-#include <linux/fs.h>
-#include <linux/if_tun.h>
-#include <linux/seccomp.h>
 #define VIRTIO_RING_NO_LEGACY 1  // its inline functions are not C++
 #include <linux/vhost.h>
 #include <sched.h>
@@ -29,14 +29,46 @@ namespace {
 constexpr int kExitStatus = 128 + SIGSYS;
 
 // Every thread: memory, locks, time, signals, its own descriptors.
-constexpr uint32_t kCommon[] = {
-    SYS_futex,      SYS_read,           SYS_write,           SYS_readv,        SYS_writev,           SYS_close,
-    SYS_madvise,    SYS_munmap,         SYS_mremap,          SYS_brk,          SYS_exit,             SYS_exit_group,
-    SYS_gettid,     SYS_getpid,         SYS_rt_sigreturn,    SYS_rt_sigaction, SYS_rt_sigprocmask,   SYS_sigaltstack,
-    SYS_eventfd2,   SYS_clock_gettime,  SYS_clock_nanosleep, SYS_gettimeofday, SYS_restart_syscall,  SYS_getrandom,
-    SYS_sched_yield, SYS_sched_getaffinity, SYS_set_robust_list, SYS_rseq,     SYS_membarrier,       SYS_fstat,
-    SYS_lseek,      SYS_sendto,         SYS_sendmsg,         SYS_recvfrom,     SYS_recvmsg,          SYS_poll,
-    SYS_ppoll,      SYS_fcntl,          SYS_pread64,         SYS_pwrite64};
+constexpr uint32_t kCommon[] = {SYS_futex,
+                                SYS_read,
+                                SYS_write,
+                                SYS_readv,
+                                SYS_writev,
+                                SYS_close,
+                                SYS_madvise,
+                                SYS_munmap,
+                                SYS_mremap,
+                                SYS_brk,
+                                SYS_exit,
+                                SYS_exit_group,
+                                SYS_gettid,
+                                SYS_getpid,
+                                SYS_rt_sigreturn,
+                                SYS_rt_sigaction,
+                                SYS_rt_sigprocmask,
+                                SYS_sigaltstack,
+                                SYS_eventfd2,
+                                SYS_clock_gettime,
+                                SYS_clock_nanosleep,
+                                SYS_gettimeofday,
+                                SYS_restart_syscall,
+                                SYS_getrandom,
+                                SYS_sched_yield,
+                                SYS_sched_getaffinity,
+                                SYS_set_robust_list,
+                                SYS_rseq,
+                                SYS_membarrier,
+                                SYS_fstat,
+                                SYS_lseek,
+                                SYS_sendto,
+                                SYS_sendmsg,
+                                SYS_recvfrom,
+                                SYS_recvmsg,
+                                SYS_poll,
+                                SYS_ppoll,
+                                SYS_fcntl,
+                                SYS_pread64,
+                                SYS_pwrite64};
 
 // Threads with an event loop: queue work, character devices.
 constexpr uint32_t kLoop[] = {SYS_io_uring_enter, SYS_io_uring_register, SYS_preadv,    SYS_pwritev,    SYS_preadv2,
@@ -45,44 +77,101 @@ constexpr uint32_t kLoop[] = {SYS_io_uring_enter, SYS_io_uring_register, SYS_pre
                               SYS_getsockname,    SYS_getpeername,       SYS_dup,       SYS_dup3};
 
 // Control: save files, the control socket, ends of helper processes, threads of its own.
-constexpr uint32_t kControl[] = {SYS_openat,   SYS_newfstatat, SYS_lstat,      SYS_stat,    SYS_statx,  SYS_unlink,
-                                 SYS_unlinkat, SYS_rename,     SYS_renameat,   SYS_renameat2, SYS_fchmod, SYS_bind,
-                                 SYS_listen,   SYS_kill,       SYS_wait4,      SYS_waitid,  SYS_sysinfo, SYS_getcwd,
-                                 SYS_flock,    SYS_getrusage,  SYS_sched_setaffinity, SYS_open};
+constexpr uint32_t kControl[] = {
+    SYS_openat, SYS_newfstatat, SYS_lstat,     SYS_stat,   SYS_statx, SYS_unlink,    SYS_unlinkat,
+    SYS_rename, SYS_renameat,   SYS_renameat2, SYS_fchmod, SYS_bind,  SYS_listen,    SYS_kill,
+    SYS_wait4,  SYS_waitid,     SYS_sysinfo,   SYS_getcwd, SYS_flock, SYS_getrusage, SYS_sched_setaffinity,
+    SYS_open};
 
 constexpr uint32_t request(unsigned long number) { return static_cast<uint32_t>(number); }
 
 // KVM_RUN first: it is most of what a vCPU thread does.
 constexpr uint32_t kVcpuRequests[] = {
-    request(KVM_RUN),           request(KVM_IRQ_LINE),   request(KVM_SIGNAL_MSI),      request(KVM_SET_GSI_ROUTING),
-    request(KVM_IRQFD),         request(KVM_IOEVENTFD),  request(KVM_GET_REGS),        request(KVM_GET_SREGS),
-    request(KVM_NMI),           request(TUNSETOFFLOAD),  request(TUNSETQUEUE),         request(TCGETS),
-    request(TCSETSF),           request(VHOST_SET_FEATURES), request(VHOST_SET_MEM_TABLE)};
+    request(KVM_RUN),   request(KVM_IRQ_LINE),       request(KVM_SIGNAL_MSI),     request(KVM_SET_GSI_ROUTING),
+    request(KVM_IRQFD), request(KVM_IOEVENTFD),      request(KVM_GET_REGS),       request(KVM_GET_SREGS),
+    request(KVM_NMI),   request(TUNSETOFFLOAD),      request(TUNSETQUEUE),        request(TCGETS),
+    request(TCSETSF),   request(VHOST_SET_FEATURES), request(VHOST_SET_MEM_TABLE)};
 
-constexpr uint32_t kIoRequests[] = {
-    request(KVM_IRQ_LINE),         request(KVM_SIGNAL_MSI),        request(KVM_SET_GSI_ROUTING),    request(KVM_IRQFD),
-    request(KVM_IOEVENTFD),        request(TUNSETOFFLOAD),         request(TUNSETQUEUE),            request(TUNSETVNETHDRSZ),
-    request(TCGETS),               request(TCSETSF),               request(VHOST_SET_FEATURES),     request(VHOST_SET_MEM_TABLE),
-    request(VHOST_SET_VRING_NUM),  request(VHOST_SET_VRING_BASE),  request(VHOST_GET_VRING_BASE),   request(VHOST_SET_VRING_ADDR),
-    request(VHOST_SET_VRING_KICK), request(VHOST_SET_VRING_CALL),  request(VHOST_NET_SET_BACKEND),  request(BLKGETSIZE64)};
+constexpr uint32_t kIoRequests[] = {request(KVM_IRQ_LINE),
+                                    request(KVM_SIGNAL_MSI),
+                                    request(KVM_SET_GSI_ROUTING),
+                                    request(KVM_IRQFD),
+                                    request(KVM_IOEVENTFD),
+                                    request(TUNSETOFFLOAD),
+                                    request(TUNSETQUEUE),
+                                    request(TUNSETVNETHDRSZ),
+                                    request(TCGETS),
+                                    request(TCSETSF),
+                                    request(VHOST_SET_FEATURES),
+                                    request(VHOST_SET_MEM_TABLE),
+                                    request(VHOST_SET_VRING_NUM),
+                                    request(VHOST_SET_VRING_BASE),
+                                    request(VHOST_GET_VRING_BASE),
+                                    request(VHOST_SET_VRING_ADDR),
+                                    request(VHOST_SET_VRING_KICK),
+                                    request(VHOST_SET_VRING_CALL),
+                                    request(VHOST_NET_SET_BACKEND),
+                                    request(BLKGETSIZE64)};
 
-constexpr uint32_t kControlRequests[] = {
-    request(KVM_RUN),              request(KVM_IRQ_LINE),          request(KVM_SIGNAL_MSI),         request(KVM_SET_GSI_ROUTING),
-    request(KVM_IRQFD),            request(KVM_IOEVENTFD),         request(KVM_NMI),                request(KVM_KVMCLOCK_CTRL),
-    request(KVM_GET_REGS),         request(KVM_SET_REGS),          request(KVM_GET_SREGS),          request(KVM_SET_SREGS),
-    request(KVM_GET_FPU),          request(KVM_SET_FPU),           request(KVM_GET_XSAVE),          request(KVM_SET_XSAVE),
-    request(KVM_GET_XSAVE2),       request(KVM_GET_XCRS),          request(KVM_SET_XCRS),           request(KVM_GET_DEBUGREGS),
-    request(KVM_SET_DEBUGREGS),    request(KVM_GET_MSRS),          request(KVM_SET_MSRS),           request(KVM_GET_LAPIC),
-    request(KVM_SET_LAPIC),        request(KVM_GET_MP_STATE),      request(KVM_SET_MP_STATE),       request(KVM_GET_VCPU_EVENTS),
-    request(KVM_SET_VCPU_EVENTS),  request(KVM_GET_TSC_KHZ),       request(KVM_SET_TSC_KHZ),        request(KVM_GET_IRQCHIP),
-    request(KVM_SET_IRQCHIP),      request(KVM_GET_PIT2),          request(KVM_SET_PIT2),           request(KVM_GET_CLOCK),
-    request(KVM_SET_CLOCK),        request(KVM_SET_CPUID2),        request(KVM_GET_DIRTY_LOG),      request(KVM_CLEAR_DIRTY_LOG),
-    request(KVM_SET_USER_MEMORY_REGION), request(KVM_CHECK_EXTENSION),
-    request(TUNSETOFFLOAD),        request(TUNSETQUEUE),           request(TUNSETVNETHDRSZ),        request(TCGETS),
-    request(TCSETS),               request(TCSETSW),               request(TCSETSF),                request(VHOST_SET_FEATURES),
-    request(VHOST_SET_MEM_TABLE),  request(VHOST_SET_VRING_NUM),   request(VHOST_SET_VRING_BASE),   request(VHOST_GET_VRING_BASE),
-    request(VHOST_SET_VRING_ADDR), request(VHOST_SET_VRING_KICK),  request(VHOST_SET_VRING_CALL),   request(VHOST_NET_SET_BACKEND),
-    request(BLKGETSIZE64)};
+constexpr uint32_t kControlRequests[] = {request(KVM_RUN),
+                                         request(KVM_IRQ_LINE),
+                                         request(KVM_SIGNAL_MSI),
+                                         request(KVM_SET_GSI_ROUTING),
+                                         request(KVM_IRQFD),
+                                         request(KVM_IOEVENTFD),
+                                         request(KVM_NMI),
+                                         request(KVM_KVMCLOCK_CTRL),
+                                         request(KVM_GET_REGS),
+                                         request(KVM_SET_REGS),
+                                         request(KVM_GET_SREGS),
+                                         request(KVM_SET_SREGS),
+                                         request(KVM_GET_FPU),
+                                         request(KVM_SET_FPU),
+                                         request(KVM_GET_XSAVE),
+                                         request(KVM_SET_XSAVE),
+                                         request(KVM_GET_XSAVE2),
+                                         request(KVM_GET_XCRS),
+                                         request(KVM_SET_XCRS),
+                                         request(KVM_GET_DEBUGREGS),
+                                         request(KVM_SET_DEBUGREGS),
+                                         request(KVM_GET_MSRS),
+                                         request(KVM_SET_MSRS),
+                                         request(KVM_GET_LAPIC),
+                                         request(KVM_SET_LAPIC),
+                                         request(KVM_GET_MP_STATE),
+                                         request(KVM_SET_MP_STATE),
+                                         request(KVM_GET_VCPU_EVENTS),
+                                         request(KVM_SET_VCPU_EVENTS),
+                                         request(KVM_GET_TSC_KHZ),
+                                         request(KVM_SET_TSC_KHZ),
+                                         request(KVM_GET_IRQCHIP),
+                                         request(KVM_SET_IRQCHIP),
+                                         request(KVM_GET_PIT2),
+                                         request(KVM_SET_PIT2),
+                                         request(KVM_GET_CLOCK),
+                                         request(KVM_SET_CLOCK),
+                                         request(KVM_SET_CPUID2),
+                                         request(KVM_GET_DIRTY_LOG),
+                                         request(KVM_CLEAR_DIRTY_LOG),
+                                         request(KVM_SET_USER_MEMORY_REGION),
+                                         request(KVM_CHECK_EXTENSION),
+                                         request(TUNSETOFFLOAD),
+                                         request(TUNSETQUEUE),
+                                         request(TUNSETVNETHDRSZ),
+                                         request(TCGETS),
+                                         request(TCSETS),
+                                         request(TCSETSW),
+                                         request(TCSETSF),
+                                         request(VHOST_SET_FEATURES),
+                                         request(VHOST_SET_MEM_TABLE),
+                                         request(VHOST_SET_VRING_NUM),
+                                         request(VHOST_SET_VRING_BASE),
+                                         request(VHOST_GET_VRING_BASE),
+                                         request(VHOST_SET_VRING_ADDR),
+                                         request(VHOST_SET_VRING_KICK),
+                                         request(VHOST_SET_VRING_CALL),
+                                         request(VHOST_NET_SET_BACKEND),
+                                         request(BLKGETSIZE64)};
 
 std::span<const uint32_t> requests_of(ThreadKind kind) {
   switch (kind) {
@@ -159,7 +248,7 @@ void on_forbidden_call(int, siginfo_t* info, void*) {
 
 Result<void> prepare_process() {
   ::tzset();  // reads a file that may not be opened later
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = on_forbidden_call;
   action.sa_flags = SA_SIGINFO;
   sigemptyset(&action.sa_mask);

@@ -1,11 +1,11 @@
 #include "migration/save_file.h"
 
-#include <catch2/catch.hpp>
-#include <cstdio>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
+#include <cstdio>
 
 #include "migration/crc32c.h"
 #include "migration/save_format.h"
@@ -126,7 +126,7 @@ TEST_CASE("Pages of zeros take no room, and RAM is aligned for mapping") {
   const auto memory = make_memory();
   fill_sample(*memory);
   const Fd fd = save(*memory);
-  struct stat info {};
+  struct stat info{};
   REQUIRE(::fstat(fd.get(), &info) == 0);
   CHECK(info.st_blocks * 512 <= 32 * 4096);
   save_format::Region region;
@@ -138,7 +138,7 @@ TEST_CASE("A file that is cut short anywhere is refused") {
   const auto memory = make_memory();
   fill_sample(*memory);
   const size_t front = front_size(*memory);
-  struct stat info {};
+  struct stat info{};
   for (size_t length = 0; length < front; ++length) {
     const Fd fd = save(*memory);
     REQUIRE(::ftruncate(fd.get(), static_cast<off_t>(length)) == 0);
@@ -231,7 +231,8 @@ TEST_CASE("A save job leaves a whole file or none") {
   fill_sample(*memory);
   const auto run = [&](const std::string& path) {
     std::optional<Result<void>> outcome;
-    const auto job = SaveJob::start(*loop, {path, "{}", sample_records(), {}}, *memory, [&](Result<void> o) { outcome = std::move(o); });
+    const auto job =
+        SaveJob::start(*loop, {path, "{}", sample_records(), {}}, *memory, [&](Result<void> o) { outcome = std::move(o); });
     while (!outcome) {
       loop->run_once(std::chrono::milliseconds(10));
     }
@@ -255,7 +256,7 @@ TEST_CASE("A save job leaves a whole file or none") {
   CHECK(has(full.error().message, "not a regular file"));
   (void)given_up.get();
   const_cast<std::unique_ptr<SaveJob>&>(given_up).reset();
-  ::unlink((path + "2").c_str());  // it may have been quicker
+  ::unlink((path + "2").c_str());       // it may have been quicker
   CHECK(::rmdir(folder.c_str()) == 0);  // nothing else was left
 }
 

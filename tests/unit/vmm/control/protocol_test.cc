@@ -96,14 +96,16 @@ TEST_CASE("What is wrong with a request is said, with its id when that can be re
 
 TEST_CASE("What is sent is JSON of one line, whatever the texts hold") {
   CHECK(greeting_line() ==
-        "{\"QMP\":{\"version\":{\"lodge\":{\"major\":0,\"minor\":1,\"micro\":0},\"package\":\"lodge\"},\"capabilities\":[]}}\n");
+        "{\"QMP\":{\"version\":{\"lodge\":{\"major\":0,\"minor\":1,\"micro\":0},\"package\":\"lodge\"},\"capabilities\":[]}}"
+        "\n");
   CHECK(return_line("{}", "7") == "{\"return\":{},\"id\":7}\n");
   CHECK(return_line("[1]", "") == "{\"return\":[1]}\n");
   CHECK(error_line("GenericError", "a \"b\"\n\x01\xFFü", "\"q\"") ==
         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"a \\\"b\\\"\\n\\u0001\xEF\xBF\xBDü\"},\"id\":\"q\"}\n");
   const std::pair<std::string, std::string> data[] = {{"guest", "true"}, {"reason", "x"}};
   CHECK(event_line("SHUTDOWN", data, 3'000'005) ==
-        "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true,\"reason\":\"x\"},\"timestamp\":{\"seconds\":3,\"microseconds\":5}}\n");
+        "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true,\"reason\":\"x\"},\"timestamp\":{\"seconds\":3,\"microseconds\":5}"
+        "}\n");
 }
 
 TEST_CASE("Texts that are not UTF-8 are made so") {

@@ -1,11 +1,11 @@
 #include "vmm/control/server.h"
 
-#include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include "tests/support/fake_target.h"
 #include "vmm/machine/machine.h"
@@ -39,7 +39,9 @@ class Client {
     const sockaddr_un address = address_of(fixture.path);
     REQUIRE(::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   }
-  void send(std::string_view text) { REQUIRE(::send(socket_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size())); }
+  void send(std::string_view text) {
+    REQUIRE(::send(socket_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+  }
   void send_with(std::string_view text, std::vector<int> fds) {
     std::vector<char> control(CMSG_SPACE(fds.size() * sizeof(int)));
     iovec part{const_cast<char*>(text.data()), text.size()};
@@ -138,8 +140,8 @@ TEST_CASE("Every command of the table does something sensible with good argument
     INFO(line);
     CHECK(has(line, refused ? "\"error\"" : "\"return\""));
   }
-  CHECK(f.target.calls == std::vector<std::string>{"announce t", "balloon 5", "resize t 5", "cont", "nmi", "quit", "save t true",
-                                                   "link t true", "stop", "power", "reset"});
+  CHECK(f.target.calls == std::vector<std::string>{"announce t", "balloon 5", "resize t 5", "cont", "nmi", "quit",
+                                                   "save t true", "link t true", "stop", "power", "reset"});
 }
 
 TEST_CASE("A verb answers when it is done; queries, also of others, answer meanwhile") {
@@ -284,7 +286,7 @@ TEST_CASE("No more descriptors are kept than the table holds") {
 }
 
 TEST_CASE("The socket is for its owner only, replaces a stale one and is removed") {
-  struct stat info {};
+  struct stat info{};
   std::string path;
   {
     Fixture f;

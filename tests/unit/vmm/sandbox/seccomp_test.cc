@@ -1,15 +1,15 @@
 #include "vmm/sandbox/seccomp.h"
 
-#include <catch2/catch.hpp>
-#include <csignal>
-#include <functional>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <functional>
+#include <thread>
 #include <vector>
 
 #include "base/fd.h"
@@ -37,7 +37,7 @@ Outcome inside(ThreadKind kind, const std::function<int()>& work) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::dup2(fds[1], STDERR_FILENO);
-    struct sigaction fresh {};
+    struct sigaction fresh{};
     fresh.sa_handler = SIG_DFL;
     for (const int number : {SIGSEGV, SIGABRT}) {
       ::sigaction(number, &fresh, nullptr);
