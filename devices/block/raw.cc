@@ -98,7 +98,7 @@ Result<void> RawBackend::set_up() {
     return fail_errno(errno, "cannot look at {}", info_.description);
   }
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
-    return fail("cannot use {}: it is neither a file nor a block device", info_.description);
+    return fail("cannot use {}: it is neither a file nor a block device; give one of these", info_.description);
   }
   block_device_ = S_ISBLK(status.st_mode);
   info_.read_only = options_.read_only;

@@ -128,7 +128,8 @@ Result<std::unique_ptr<CharBackend>> open_file_char(const std::string& path, boo
   const int mode = append ? O_APPEND : O_TRUNC;
   auto file = open_file(path, O_WRONLY | O_CREAT | O_NOCTTY | mode);
   if (!file) {
-    return context(file.error(), "cannot open the file of a serial or console port");
+    return fail("cannot open the file '{}' of a serial or console port: {}; choose a path that may be written", path,
+                std::generic_category().message(file.error().code));
   }
   return std::make_unique<PairChar>(Fd(), std::move(*file), path);
 }

@@ -106,7 +106,7 @@ Result<KernelKind> recognise_kernel(std::span<const std::byte> image) {
   if (multiboot) {
     return KernelKind::multiboot;
   }
-  return fail("not a kernel: it is neither bzImage, PVH ELF nor Multiboot");
+  return fail("not a kernel: it is neither bzImage, PVH ELF nor Multiboot; give one of these");
 }
 
 Result<EntryState> load_kernel(const GuestMemory& memory, const BootFiles& files, const BootTables& tables) {

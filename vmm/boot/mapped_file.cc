@@ -14,7 +14,9 @@ Result<MappedFile> MappedFile::open(const std::string& path, std::string_view wh
   // O_NONBLOCK: a FIFO or a terminal named by mistake must not hang us; map() then refuses it.
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) {
-    return fail_errno(errno, "open the {} '{}'", what, path);
+    return std::unexpected(Error{fmt::format("cannot open the {} '{}': {}; check the path and who may read it", what, path,
+                                             std::generic_category().message(errno)),
+                                 errno});
   }
   return map(fd.get(), path, what);
 }
@@ -25,10 +27,10 @@ Result<MappedFile> MappedFile::map(int fd, std::string_view name, std::string_vi
     return fail_errno(errno, "examine the {} '{}'", what, name);
   }
   if (!S_ISREG(status.st_mode)) {
-    return fail("the {} '{}' is not a regular file", what, name);
+    return fail("the {} '{}' is not a regular file; give the file itself", what, name);
   }
   if (status.st_size <= 0) {
-    return fail("the {} '{}' is empty", what, name);
+    return fail("the {} '{}' is empty; fetch or build it again", what, name);
   }
   MappedFile file;
   const auto size = static_cast<size_t>(status.st_size);

@@ -49,23 +49,32 @@ int kvm_ioctl_value(int fd, unsigned long request, unsigned long value) {
   return rc;
 }
 
+namespace {
+
+std::unexpected<Error> fail_open(std::string_view remedy) {
+  const int code = errno;
+  return std::unexpected(Error{fmt::format("cannot open /dev/kvm: {}{}", std::generic_category().message(code), remedy), code});
+}
+
+}  // namespace
+
 Result<Kvm> Kvm::open(Fd fd) {
   if (!fd.valid()) {
     fd = Fd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
     if (!fd.valid() && (errno == ENOENT || errno == ENODEV || errno == ENXIO)) {
-      return fail_errno(errno, "cannot open /dev/kvm; enable virtualization in the firmware and load kvm_intel or kvm_amd");
+      return fail_open("; enable virtualization in the firmware and load kvm_intel or kvm_amd");
     }
     if (!fd.valid() && (errno == EACCES || errno == EPERM)) {
-      return fail_errno(errno, "cannot open /dev/kvm; add the user to the group that owns it (usually kvm)");
+      return fail_open("; add the user to the group that owns it (usually kvm)");
     }
     if (!fd.valid()) {
-      return fail_errno(errno, "cannot open /dev/kvm");
+      return fail_open("");
     }
   }
   Kvm kvm(std::move(fd));
   const int version = kvm_ioctl_value(kvm.get(), KVM_GET_API_VERSION, 0);
   if (version < 0) {
-    return fail_errno(errno, "/dev/kvm is not KVM; check what the device node points to");
+    return fail("/dev/kvm is not KVM ({}); check what the device node points to", std::generic_category().message(errno));
   }
   if (version != KVM_API_VERSION) {
     return fail("/dev/kvm has API version {}, Lodge needs {}; the kernel is too old", version, KVM_API_VERSION);

@@ -53,13 +53,13 @@ Result<net::MacAddress> parse_mac(std::string_view text) {
   for (size_t i = 0; i < mac.size(); ++i) {
     unsigned value = 0;
     if (at + 2 > text.size() || (i > 0 && text[at - 1] != ':')) {
-      return fail("MAC address '{}' is not six bytes as in 52:54:00:12:34:56", text);
+      return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
     }
     for (size_t digit = 0; digit < 2; ++digit) {
       const char c = text[at + digit];
       const int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
       if (v < 0) {
-        return fail("MAC address '{}' is not six bytes as in 52:54:00:12:34:56", text);
+        return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
       }
       value = value * 16 + static_cast<unsigned>(v);
     }
@@ -67,7 +67,7 @@ Result<net::MacAddress> parse_mac(std::string_view text) {
     at += 3;
   }
   if (at != text.size() + 1 || (mac[0] & 1) != 0) {
-    return fail("MAC address '{}' is not the address of one interface", text);
+    return fail("MAC address '{}' is not the address of one interface; use one whose first byte is even", text);
   }
   return mac;
 }
