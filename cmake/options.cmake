@@ -26,6 +26,7 @@ else()
     add_compile_options(-Wno-tsan)  # fences, which it does not model; the queues use them next to atomics
   endif()
 endif()
+add_compile_options(-fPIE)  # the monitor is a static position-independent program
 add_compile_definitions(_GNU_SOURCE)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
@@ -46,9 +47,11 @@ endif()
 
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-find_package(fmt REQUIRED)
-find_package(spdlog REQUIRED)
-pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
+# Headers only; packages libfmt-dev, libspdlog-dev, liburing-dev.
+find_path(FMT_INCLUDE fmt/core.h REQUIRED)
+find_path(SPDLOG_INCLUDE spdlog/logger.h REQUIRED)
+find_library(LIBURING_STATIC NAMES liburing.a REQUIRED)
+find_library(EXPAT_STATIC NAMES libexpat.a REQUIRED)
 
 # lodge_layer(NAME SEES...): a static library of all *.cc below this folder (main.cc apart) that may use the layers it SEES.
 function(lodge_layer name)

@@ -100,17 +100,14 @@ KvmVcpu::~KvmVcpu() {
 
 int KvmVcpu::run() const { return ::ioctl(fd_.get(), KVM_RUN, 0) < 0 ? -errno : 0; }
 
-Result<void> KvmVcpu::reset(bool bootstrap, const EntryState* entry) {
+Result<void> KvmVcpu::reset(bool bootstrap) {
   VcpuState state = power_on_;
   state.mp_state = bootstrap ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
   TRY_VOID_CONTEXT(load(state), "reset a vCPU");
-  if (entry != nullptr) {
-    TRY_VOID(apply_entry(*entry));
-  }
   return {};
 }
 
-Result<void> KvmVcpu::apply_entry(const EntryState& entry) const {
+Result<void> KvmVcpu::enter_kernel(const EntryState& entry) const {
   kvm_sregs sregs{};
   if (kvm_ioctl(fd_.get(), KVM_GET_SREGS, &sregs) < 0) {
     return fail_errno(errno, "read vCPU registers");

@@ -34,8 +34,10 @@ class KvmVcpu {
   // Makes the next, or the current, run() return. Any thread; the signal goes to the thread separately.
   void request_exit(bool wanted) { __atomic_store_n(&run_->immediate_exit, wanted ? 1 : 0, __ATOMIC_RELEASE); }
 
-  // The state after power-on; with `entry`, the state a kernel starts in (first vCPU).
-  [[nodiscard]] Result<void> reset(bool bootstrap, const EntryState* entry);
+  // Back to the state after power-on.
+  [[nodiscard]] Result<void> reset(bool bootstrap);
+  // From there, the state a kernel starts in (first vCPU).
+  [[nodiscard]] Result<void> enter_kernel(const EntryState& entry) const;
   [[nodiscard]] Result<VcpuState> save(std::span<const uint32_t> msr_list) const;
   [[nodiscard]] Result<void> load(const VcpuState& state);
   [[nodiscard]] Result<void> inject_nmi() const;
@@ -47,7 +49,6 @@ class KvmVcpu {
 
  private:
   KvmVcpu() = default;
-  [[nodiscard]] Result<void> apply_entry(const EntryState& entry) const;
   [[nodiscard]] Result<void> set_msrs(std::span<const SavedMsr> msrs) const;
 
   int vm_ = -1;

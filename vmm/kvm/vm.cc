@@ -23,11 +23,16 @@ class KvmVm::Line final : public IrqLine {
   uint32_t gsi_;
 };
 
-// A message-signalled interrupt as an irqfd with a route of its own. It takes a GSI only while it is enabled.
+// A message-signalled interrupt: an irqfd with a route of its own while it is enabled. A change of the route table costs the
+// kernel milliseconds, and a booting guest makes one for every queue; so a fresh vector is sent with KVM_SIGNAL_MSI until the
+// table is next committed, for all of them at once. Whoever needs the descriptor itself (vhost) has it routed at once.
 class KvmVm::Msi final : public MsiVector {
  public:
   Msi(KvmVm& vm, EventFd event) : vm_(vm), event_(std::move(event)) {}
-  ~Msi() override { release(); }
+  ~Msi() override {
+    const Lock lock(vm_.mutex_);
+    disable();
+  }
   Msi(const Msi&) = delete;
   Msi& operator=(const Msi&) = delete;
 
@@ -37,46 +42,92 @@ class KvmVm::Msi final : public MsiVector {
       disable();
       return {};
     }
-    if (gsi_ != 0) {
-      const kvm_irq_routing_entry& now = vm_.msi_routes_.at(gsi_);
-      if (now.u.msi.address_lo == static_cast<uint32_t>(address) &&
-          now.u.msi.address_hi == static_cast<uint32_t>(address >> 32) && now.u.msi.data == data) {
-        return {};
-      }
+    if (enabled_ && address == address_ && data == data_) {
+      return {};
     }
-    const bool fresh = gsi_ == 0;
-    if (fresh) {
+    routed_.store(false, std::memory_order_release);
+    address_ = address;
+    data_ = data;
+    enabled_ = true;
+    vm_.unrouted_.insert(this);
+    if (used_by_kernel_) {
+      return route_all();
+    }
+    vm_.route_later();
+    return {};
+  }
+
+  void trigger() override {
+    if (routed_.load(std::memory_order_acquire)) {
+      event_.signal();
+      return;
+    }
+    const Lock lock(vm_.mutex_);
+    if (routed_.load(std::memory_order_relaxed)) {
+      event_.signal();
+    } else if (enabled_) {
+      kvm_msi message{};
+      message.address_lo = static_cast<uint32_t>(address_);
+      message.address_hi = static_cast<uint32_t>(address_ >> 32);
+      message.data = data_;
+      (void)kvm_ioctl(vm_.get(), KVM_SIGNAL_MSI, &message);
+    }
+  }
+
+  int event_fd() const override {
+    const Lock lock(vm_.mutex_);
+    if (!std::exchange(used_by_kernel_, true) && enabled_) {
+      (void)route_all();
+    }
+    return event_.get();
+  }
+
+  // Puts the vector into the table; commit_routes() and connect() follow.
+  bool enter() REQUIRES(vm_.mutex_) {
+    if (gsi_ == 0) {
       if (!vm_.free_gsis_.empty()) {
         gsi_ = vm_.free_gsis_.back();
         vm_.free_gsis_.pop_back();
       } else if (vm_.next_gsi_ < kMaxGsi) {
         gsi_ = vm_.next_gsi_++;
       } else {
-        return fail("the guest uses all {} interrupt routes of KVM", kMaxGsi);
+        return false;  // it goes on without a route
       }
     }
     kvm_irq_routing_entry entry{};
     entry.gsi = gsi_;
     entry.type = KVM_IRQ_ROUTING_MSI;
-    entry.u.msi.address_lo = static_cast<uint32_t>(address);
-    entry.u.msi.address_hi = static_cast<uint32_t>(address >> 32);
-    entry.u.msi.data = data;
+    entry.u.msi.address_lo = static_cast<uint32_t>(address_);
+    entry.u.msi.address_hi = static_cast<uint32_t>(address_ >> 32);
+    entry.u.msi.data = data_;
     vm_.msi_routes_[gsi_] = entry;
-    auto outcome = vm_.commit_routes();
-    if (outcome && fresh) {
-      outcome = irqfd(0);
-    }
-    if (!outcome) {
-      vm_.msi_routes_.erase(gsi_);
-      vm_.free_gsis_.push_back(std::exchange(gsi_, 0));
-    }
-    return outcome;
+    return true;
   }
 
-  void trigger() override { event_.signal(); }
-  int event_fd() const override { return event_.get(); }
+  void connect() REQUIRES(vm_.mutex_) {
+    if (!connected_) {
+      (void)event_.drain();
+      connected_ = irqfd(0).has_value();
+    }
+    routed_.store(connected_, std::memory_order_release);
+  }
 
  private:
+  [[nodiscard]] Result<void> route_all() const REQUIRES(vm_.mutex_) {
+    std::vector<Msi*> entered;
+    for (Msi* msi : vm_.unrouted_) {
+      if (msi->enter()) {
+        entered.push_back(msi);
+      }
+    }
+    TRY_VOID(vm_.commit_routes());
+    for (Msi* msi : entered) {
+      msi->connect();
+      vm_.unrouted_.erase(msi);
+    }
+    return {};
+  }
+
   Result<void> irqfd(uint32_t flags) const {
     kvm_irqfd request{};
     request.fd = static_cast<uint32_t>(event_.get());
@@ -87,24 +138,53 @@ class KvmVm::Msi final : public MsiVector {
     }
     return {};
   }
+
   void disable() REQUIRES(vm_.mutex_) {
+    routed_.store(false, std::memory_order_release);
+    enabled_ = false;
+    vm_.unrouted_.erase(this);
     if (gsi_ == 0) {
       return;
     }
-    (void)irqfd(KVM_IRQFD_FLAG_DEASSIGN);
-    vm_.msi_routes_.erase(gsi_);
+    if (std::exchange(connected_, false)) {
+      (void)irqfd(KVM_IRQFD_FLAG_DEASSIGN);
+    }
+    vm_.msi_routes_.erase(gsi_);  // out of the kernel's table with its next change
     vm_.free_gsis_.push_back(std::exchange(gsi_, 0));
-    (void)event_.drain();  // a signal that came with nobody listening must not fire later
-  }
-  void release() {
-    const Lock lock(vm_.mutex_);
-    disable();
   }
 
+  friend class KvmVm;
   KvmVm& vm_;
   EventFd event_;
+  std::atomic<bool> routed_{false};
+  bool enabled_ = false;  // this and the rest: vm_.mutex_
+  bool connected_ = false;
+  mutable bool used_by_kernel_ = false;
+  uint64_t address_ = 0;
+  uint32_t data_ = 0;
   uint32_t gsi_ = 0;  // 0: none
 };
+
+void KvmVm::route_later() {
+  if (!options_.later || std::exchange(later_asked_, true)) {
+    return;
+  }
+  options_.later([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) {
+      route_now();
+    }
+  });
+}
+
+void KvmVm::route_now() {
+  const Lock lock(mutex_);
+  later_asked_ = false;
+  if (!unrouted_.empty()) {
+    if (const auto outcome = (*unrouted_.begin())->route_all(); !outcome) {
+      log_warning("kvm", "{}; interrupts are sent one by one", outcome.error().message);
+    }
+  }
+}
 
 Result<std::unique_ptr<KvmVm>> KvmVm::create(const Kvm& kvm, const Options& options) {
   std::unique_ptr<KvmVm> vm(new KvmVm(kvm, options));
@@ -145,6 +225,9 @@ Result<void> KvmVm::set_up() {
   }
   for (uint32_t gsi = 0; gsi < kPins; ++gsi) {
     lines_.push_back(std::make_unique<Line>(fd, gsi));
+  }
+  if (!options_.pit) {
+    return {};  // nothing drives the timer's input: the kernel's own table will do
   }
   const Lock lock(mutex_);
   return commit_routes();

@@ -5,6 +5,7 @@
 
 #include "vmm/kvm/kvm_abi.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -21,6 +22,8 @@ class KvmVm final : public MsiFactory, public Doorbells {
  public:
   struct Options {
     bool pit = true;  // the 8254 timer (and speaker port) in the kernel
+    // Runs its argument a little later on a thread that may wait: changing the route table takes the kernel milliseconds.
+    std::function<void(std::function<void()>)> later;
   };
   [[nodiscard]] static Result<std::unique_ptr<KvmVm>> create(const Kvm& kvm, const Options& options);
   ~KvmVm() override;
@@ -29,7 +32,7 @@ class KvmVm final : public MsiFactory, public Doorbells {
   [[nodiscard]] const Kvm& kvm() const { return kvm_; }
   [[nodiscard]] const Options& options() const { return options_; }
 
-  // Makes the regions of `memory` the guest's RAM.
+  // Makes the regions of `memory` the guest's RAM. May run beside the rest of the set-up, on any one thread.
   [[nodiscard]] Result<void> map_memory(const GuestMemory& memory);
 
   // Inputs of the interrupt controllers: GSI 0 to 15 reach both 8259 and IOAPIC, 16 to 23 the IOAPIC.
@@ -45,6 +48,8 @@ class KvmVm final : public MsiFactory, public Doorbells {
   explicit KvmVm(const Kvm& kvm, const Options& options) : kvm_(kvm), options_(options) {}
   [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> commit_routes() REQUIRES(mutex_);
+  void route_later() REQUIRES(mutex_);
+  void route_now();
   [[nodiscard]] Result<void> ioeventfd(const Bell& bell, int event_fd, bool remove) const;
 
   static constexpr uint32_t kPins = 24;
@@ -55,6 +60,9 @@ class KvmVm final : public MsiFactory, public Doorbells {
   std::vector<std::unique_ptr<IrqLine>> lines_;
   Mutex mutex_;
   std::map<uint32_t, kvm_irq_routing_entry> msi_routes_ GUARDED_BY(mutex_);
+  std::set<Msi*> unrouted_ GUARDED_BY(mutex_);  // enabled, waiting for route_now()
+  bool later_asked_ GUARDED_BY(mutex_) = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::vector<uint32_t> free_gsis_ GUARDED_BY(mutex_);
   uint32_t next_gsi_ GUARDED_BY(mutex_) = kPins;
 };

@@ -2,7 +2,9 @@
 #include "vmm/machine/builder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <sys/sysinfo.h>
+#include <thread>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -12,6 +14,9 @@
 
 namespace lodge {
 namespace {
+
+// Interrupt routes of vectors that a guest enabled go to the kernel together, this long after the first.
+constexpr std::chrono::milliseconds kRouteDelay(50);
 
 // "+name" required, "-name" hidden, "?name" if the host has it, "!name" forced; a bare name is required.
 FeatureRequest feature_request(std::string_view text) {
@@ -66,17 +71,26 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Ev
 }
 
 Result<void> MachineBuilder::build() {
-  topology_ = TRY_CONTEXT(choose_topology(config_.cpu), "CPU topology");
+  topology_ = TRY(choose_topology(config_.cpu));
   machine_.topology_ = topology_;
   TRY_VOID(open_kernel());  // the cheapest mistakes first
   machine_.kvm_ = std::make_unique<Kvm>(TRY(Kvm::open()));
   TRY_VOID(check_limits());
-  machine_.vm_ = TRY(KvmVm::create(*machine_.kvm_, {.pit = pc()}));
   TRY_VOID(create_memory());
+  machine_.vm_ = TRY(KvmVm::create(*machine_.kvm_, {.pit = pc(), .later = [machine = &machine_](std::function<void()> fn) {
+                                     machine->control_.post([machine, fn = std::move(fn)] {
+                                       machine->route_timer_ = machine->control_.after(kRouteDelay, fn);
+                                     });
+                                   }}));
+  // The kernel takes milliseconds over this; the rest of the set-up does not need it.
+  Result<void> mapped;
+  std::jthread mapper([this, &mapped] { mapped = machine_.vm_->map_memory(*machine_.memory_); });
   TRY_VOID(create_loops());
   TRY_VOID(create_root());
   TRY_VOID(create_devices());
   TRY_VOID(create_vcpus());
+  mapper.join();
+  TRY_VOID(mapped);
   machine_.power_on_irqchip_ = TRY(save_irqchip(*machine_.vm_));
   return restore_ != nullptr ? restore_state() : machine_.load_boot_state();
 }
@@ -94,7 +108,7 @@ Result<void> MachineBuilder::check_limits() const {
   ::sysinfo(&host);
   const uint64_t host_ram = (uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
   if (ram_size() < kMinimumRam) {
-    return fail("memory of {} MiB is too small; a guest needs at least {} MiB", config_.memory.size_mib, kMinimumRam / kMiB);
+    return fail("memory of {} MiB is too small; give the guest at least {} MiB", config_.memory.size_mib, kMinimumRam / kMiB);
   }
   if (ram_size() > host_ram) {
     return fail("memory of {} MiB is more than this host has ({} MiB with swap); give the guest less",
@@ -117,7 +131,7 @@ Result<void> MachineBuilder::create_memory() {
   if (restore_ != nullptr && restore_->load_ram) {
     TRY_VOID_CONTEXT(restore_->load_ram(*machine_.memory_), "guest memory");
   }
-  return machine_.vm_->map_memory(*machine_.memory_);
+  return {};
 }
 
 Result<void> MachineBuilder::create_loops() {

@@ -190,15 +190,15 @@ Result<void> Machine::reset_now() {
   }
   root_->reset();
   TRY_VOID(load_irqchip(*vm_, power_on_irqchip_, false));
+  for (const auto& vcpu : vcpus_) {
+    TRY_VOID(vcpu->vcpu().reset(vcpu->index() == 0));
+  }
   return load_boot_state();
 }
 
 Result<void> Machine::load_boot_state() {
   const EntryState entry = TRY(load_kernel_());
-  for (const auto& vcpu : vcpus_) {
-    TRY_VOID(vcpu->vcpu().reset(vcpu->index() == 0, vcpu->index() == 0 ? &entry : nullptr));
-  }
-  return {};
+  return vcpus_.front()->vcpu().enter_kernel(entry);
 }
 
 Result<void> Machine::save(StateWriter& out) const {

@@ -107,7 +107,7 @@ class Machine {
   void enqueue(std::function<void(std::function<void()> next)> operation);
   void run_next();
   [[nodiscard]] Result<void> reset_now();
-  [[nodiscard]] Result<void> load_boot_state();
+  [[nodiscard]] Result<void> load_boot_state();  // the vCPUs are as after power-on
 
   MachineConfig config_;
   EventLoop& control_;
@@ -128,6 +128,7 @@ class Machine {
   PowerDevice* power_ = nullptr;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;
+  EventLoop::Timer route_timer_;
 
   // Kept for resets.
   MappedFile kernel_;
