@@ -1,0 +1,357 @@
+// UART, clock and power registers: what the guests of tests/guests cannot see from inside (interrupt lines, time, power events).
+#include <catch2/catch.hpp>
+
+#include "devices/legacy/cmos_rtc/device.h"
+#include "devices/legacy/debug_ports/device.h"
+#include "devices/legacy/power/device.h"
+#include "devices/legacy/uart16550/device.h"
+#include "tests/support/test_machine.h"
+
+namespace lodge::test {
+namespace {
+
+// A character backend in the test's hands.
+class FakeChar final : public CharBackend {
+ public:
+  void attach(EventLoop&, Client client) override { client_ = std::move(client); }
+  void detach() override { client_ = {}; }
+  bool is_open() const override { return true; }
+  size_t write(std::span<const std::byte> from) override {
+    const size_t take = std::min(from.size(), room);
+    room -= take;
+    output.append(reinterpret_cast<const char*>(from.data()), take);
+    return take;
+  }
+  void resume_input() override {
+    ++resumed;
+    deliver();
+  }
+  void type(std::string_view text) {
+    input.append(text);
+    deliver();
+  }
+  void deliver() {
+    if (!input.empty()) {
+      input.erase(0, client_.receive(std::as_bytes(std::span(input))));
+    }
+  }
+  void make_room(size_t bytes) {
+    room = bytes;
+    client_.writable();
+  }
+  std::string input;
+  std::string output;
+  size_t room = SIZE_MAX;
+  int resumed = 0;
+
+ private:
+  Client client_;
+};
+
+struct Serial {
+  explicit Serial(const StateReader* saved = nullptr) {
+    Uart16550::Options options;
+    options.id = "serial0";
+    auto backend = std::make_unique<FakeChar>();
+    host = backend.get();
+    options.backend = std::move(backend);
+    device = must(Uart16550::create(std::move(options), *machine.env, line(), saved));
+  }
+  RecordingLine& line() { return machine.lines[4]; }
+  uint64_t in(uint64_t reg) { return machine.in(0x3F8 + reg); }
+  void out(uint64_t reg, uint64_t value) { machine.out(0x3F8 + reg, value); }
+  StateBytes save() {
+    StateWriter out;
+    device->save(out);
+    return out.bytes();
+  }
+  TestMachine machine;
+  FakeChar* host = nullptr;
+  std::unique_ptr<Uart16550> device;
+};
+
+}  // namespace
+
+TEST_CASE("uart_output_reaches_the_backend_in_order") {
+  Serial serial;
+  std::string text;
+  for (int i = 0; i < 5000; ++i) {
+    text.push_back(static_cast<char>('a' + i % 26));
+    serial.out(0, static_cast<uint8_t>(text.back()));
+  }
+  CHECK(serial.machine.run_until([&] { return serial.host->output == text; }));
+}
+
+TEST_CASE("uart_with_a_slow_other_side_turns_busy_and_loses_nothing") {
+  Serial serial;
+  serial.host->room = 0;
+  std::string text;
+  while ((serial.in(5) & 0x20) != 0 && text.size() < 100000) {
+    text.push_back(static_cast<char>(text.size() * 7));
+    serial.out(0, static_cast<uint8_t>(text.back()));
+  }
+  REQUIRE(text.size() < 100000);
+  for (int i = 0; i < 20; ++i) {
+    serial.machine.control->run_once(std::chrono::milliseconds(1));
+  }
+  CHECK((serial.in(5) & 0x20) == 0);
+  serial.out(4, 8);
+  serial.out(1, 2);
+  CHECK_FALSE(serial.line().level);
+  serial.host->make_room(1000);
+  CHECK(serial.line().level);  // there is room: the driver is told
+  serial.host->make_room(SIZE_MAX);
+  CHECK(serial.machine.run_until([&] { return serial.host->output == text; }));
+  CHECK((serial.in(5) & 0x60) == 0x60);
+}
+
+TEST_CASE("uart_interrupt_follows_cause_mask_and_out2") {
+  Serial serial;
+  serial.host->type("x");
+  CHECK_FALSE(serial.line().level);
+  serial.out(1, 1);
+  CHECK_FALSE(serial.line().level);  // OUT2 gates it
+  serial.out(4, 8);
+  CHECK(serial.line().level);
+  CHECK(serial.in(2) == 4);
+  CHECK(serial.in(0) == 'x');
+  CHECK_FALSE(serial.line().level);
+  serial.out(1, 3);
+  CHECK(serial.line().level);
+  CHECK(serial.in(2) == 2);
+  CHECK_FALSE(serial.line().level);
+}
+
+TEST_CASE("uart_input_waits_for_room_and_comes_in_order") {
+  Serial serial;
+  serial.out(2, 1);
+  serial.host->type("0123456789abcdefghijklmnopqrstuvwxyz");
+  std::string got;
+  while ((serial.in(5) & 1) != 0) {
+    got.push_back(static_cast<char>(serial.in(0)));
+  }
+  CHECK(got == "0123456789abcdefghijklmnopqrstuvwxyz");
+}
+
+TEST_CASE("uart_clearing_the_fifo_or_reset_lets_waiting_input_in") {
+  Serial serial;
+  serial.host->type("ab");  // without FIFO the second byte waits
+  SECTION("FIFO control") { serial.out(2, 7); }
+  SECTION("reset") { serial.device->reset(); }
+  CHECK(serial.in(5) == 0x61);
+  CHECK(serial.in(0) == 'b');
+}
+
+TEST_CASE("uart_state_keeps_bytes_on_their_way") {
+  Serial serial;
+  serial.out(2, 1);
+  serial.out(7, 0x5A);
+  serial.host->type("input");
+  serial.host->room = 0;
+  serial.out(0, 'o');
+  bool quiet = false;
+  serial.device->quiesce([&] { quiet = true; });
+  CHECK(quiet);
+  const StateBytes saved = serial.save();
+  const auto reader = must(StateReader::parse(saved));
+  Serial second(&reader);
+  CHECK(second.save() == saved);
+  CHECK(second.in(7) == 0x5A);
+  CHECK(second.in(0) == 'i');
+  second.out(0, 'k');
+  CHECK(second.machine.run_until([&] { return second.host->output == "ok"; }));
+}
+
+TEST_CASE("uart_state_with_too_many_bytes_is_refused") {
+  StateWriter out;
+  out.put("serial0", Uart16550State{.receive = std::vector<uint8_t>(17)});
+  const auto reader = must(StateReader::parse(out.bytes()));
+  CHECK_THROWS(Serial(&reader));
+}
+
+namespace {
+
+struct Clock {
+  explicit Clock(uint64_t low = 512 * kMiB, uint64_t high = 0, const StateReader* saved = nullptr)
+      : device(must(CmosRtc::create(*machine.env, low, high, [this] { return now; }, saved))) {}
+  uint64_t get(uint8_t index) {
+    machine.out(0x70, index);
+    return machine.in(0x71);
+  }
+  void set(uint8_t index, uint8_t value) {
+    machine.out(0x70, index);
+    machine.out(0x71, value);
+  }
+  TestMachine machine;
+  int64_t now = 1709210096;  // 2024-02-29 12:34:56 UTC, a Thursday
+  std::unique_ptr<CmosRtc> device;
+};
+
+}  // namespace
+
+TEST_CASE("rtc_shows_the_time_in_every_format") {
+  Clock clock;
+  CHECK(clock.get(0x00) == 0x56);
+  CHECK(clock.get(0x02) == 0x34);
+  CHECK(clock.get(0x04) == 0x12);
+  CHECK(clock.get(0x06) == 5);
+  CHECK(clock.get(0x07) == 0x29);
+  CHECK(clock.get(0x08) == 0x02);
+  CHECK(clock.get(0x09) == 0x24);
+  CHECK(clock.get(0x32) == 0x20);
+  clock.set(0x0B, 0x06);
+  CHECK(clock.get(0x00) == 56);
+  CHECK(clock.get(0x07) == 29);
+  clock.set(0x0B, 0x00);  // BCD, twelve hours
+  CHECK(clock.get(0x04) == 0x92);
+  clock.now -= 12 * 3600;
+  CHECK(clock.get(0x04) == 0x12);
+  clock.now += 3600;
+  CHECK(clock.get(0x04) == 0x01);
+  CHECK((clock.get(0x0A) & 0x80) == 0);
+  CHECK(clock.get(0x0D) == 0x80);
+}
+
+TEST_CASE("rtc_takes_a_new_time_and_runs_on_from_it") {
+  Clock clock;
+  clock.set(0x0B, 0x82);  // hold
+  const uint8_t values[][2] = {{0x00, 0x59}, {0x02, 0x59}, {0x04, 0x23}, {0x07, 0x31}, {0x08, 0x12}, {0x09, 0x99}, {0x32, 0x19}};
+  for (const auto& [index, value] : values) {
+    clock.set(index, value);
+  }
+  clock.now += 5;  // held: no time passes in the registers
+  CHECK(clock.get(0x00) == 0x59);
+  clock.set(0x0B, 0x02);
+  CHECK(clock.get(0x09) == 0x99);
+  clock.now += 1;
+  CHECK(clock.get(0x00) == 0x00);
+  CHECK(clock.get(0x09) == 0x00);
+  CHECK(clock.get(0x32) == 0x20);
+  CHECK(clock.get(0x06) == 7);  // 2000-01-01, a Saturday
+  clock.device->reset();
+  CHECK(clock.get(0x09) == 0x00);  // the battery keeps it
+}
+
+TEST_CASE("rtc_sizes_of_memory_are_those_firmware_expects") {
+  Clock small(512 * kMiB);
+  CHECK((small.get(0x34) | small.get(0x35) << 8) == (512 - 16) * 16);
+  CHECK((small.get(0x30) | small.get(0x31) << 8) == 0xFFFF);
+  CHECK((small.get(0x15) | small.get(0x16) << 8) == 640);
+  CHECK((small.get(0x5B) | small.get(0x5C) << 8 | small.get(0x5D) << 16) == 0);
+  Clock big(3 * kGiB, 5 * kGiB + 64 * kKiB);
+  CHECK((big.get(0x5B) | big.get(0x5C) << 8 | big.get(0x5D) << 16) == 5 * 16384 + 1);
+  Clock huge(3 * kGiB, 8 * kGiB * 1024);
+  CHECK((huge.get(0x5B) | huge.get(0x5C) << 8 | huge.get(0x5D) << 16) == 0xFFFFFF);
+}
+
+TEST_CASE("rtc_keeps_bytes_and_survives_nonsense_times") {
+  Clock clock;
+  for (int index = 0x0E; index < 0x80; ++index) {
+    if (index != 0x32) {
+      clock.set(static_cast<uint8_t>(index), static_cast<uint8_t>(index ^ 0x55));
+      CHECK(clock.get(static_cast<uint8_t>(index | 0x80)) == static_cast<uint64_t>(index ^ 0x55));  // bit 7 is not part of the number
+    }
+  }
+  for (int value = 0; value < 256; ++value) {
+    for (const uint8_t index : {0, 2, 4, 6, 7, 8, 9, 0x0A, 0x0B, 0x0C, 0x0D, 0x32}) {
+      clock.set(index, static_cast<uint8_t>(value));
+      (void)clock.get(index);
+    }
+  }
+}
+
+TEST_CASE("rtc_state_restores_bytes_and_offset_and_bounds_it") {
+  Clock clock;
+  clock.set(0x09, 0x30);
+  clock.set(0x40, 0x77);
+  StateWriter out;
+  clock.device->save(out);
+  const auto reader = must(StateReader::parse(out.bytes()));
+  Clock second(512 * kMiB, 0, &reader);
+  CHECK(second.get(0x09) == 0x30);
+  CHECK(second.get(0x40) == 0x77);
+  StateWriter bad;
+  bad.put("rtc0", CmosRtcState{.offset_seconds = INT64_MIN});
+  const auto bad_reader = must(StateReader::parse(bad.bytes()));
+  CHECK_THROWS(Clock(512 * kMiB, 0, &bad_reader));
+}
+
+TEST_CASE("fixed_power_button_raises_the_sci_until_cleared") {
+  TestMachine machine;
+  const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, nullptr));
+  machine.out(FixedPower::kSmiCommand, FixedPower::kAcpiEnable);
+  CHECK((machine.in(0x604, 2) & 1) == 1);
+  machine.out(0x602, 0x100, 2);
+  power->press_power_button();
+  CHECK(machine.lines[9].level);
+  CHECK((machine.in(0x600, 2) & 0x100) != 0);
+  machine.out(0x600, 0x100, 2);
+  CHECK_FALSE(machine.lines[9].level);
+  power->press_power_button();
+  power->reset();
+  CHECK_FALSE(machine.lines[9].level);
+  machine.out(FixedPower::kSmiCommand, FixedPower::kAcpiDisable);
+  CHECK((machine.in(0x604, 2) & 1) == 0);
+}
+
+TEST_CASE("fixed_power_tells_of_shutdown_and_reset") {
+  TestMachine machine;
+  const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, nullptr));
+  machine.out(0x604, 0x0001, 2);
+  machine.out(0x604, 0x0400, 2);  // a type without the enable bit
+  machine.out(0x604, 0x2400, 2);  // a type that is not S5
+  machine.out(0x64, 0xFD);
+  power->reset_port().io_write({0, 1, 0}, 2);
+  CHECK(machine.power.empty());
+  machine.out(0x604, 0x2000, 2);
+  machine.out(0x64, 0xFE);
+  power->reset_port().io_write({0, 1, 0}, 6);
+  CHECK(machine.power == std::vector<std::pair<PowerEvent, int>>{
+                             {PowerEvent::shutdown, 0}, {PowerEvent::reset, 0}, {PowerEvent::reset, 0}});
+}
+
+TEST_CASE("fixed_power_timer_counts_and_goes_on_after_restore") {
+  TestMachine machine;
+  auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, nullptr));
+  const auto first = machine.in(0x608, 4);
+  CHECK(machine.run_until([&] { return machine.in(0x608, 4) > first; }));
+  StateWriter out;
+  power->save(out);
+  const auto saved = machine.in(0x608, 4);
+  const auto reader = must(StateReader::parse(out.bytes()));
+  power.reset();
+  power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, &reader));
+  const auto after = machine.in(0x608, 4);
+  CHECK(after >= first);
+  CHECK(after < saved + 3579545 * 5);
+}
+
+TEST_CASE("reduced_power_events_shutdown_and_reset") {
+  TestMachine machine;
+  const uint64_t base = 0xFEB00000;
+  const auto power = must(ReducedPower::create(*machine.env, base, machine.lines[9], machine.env->power, nullptr));
+  power->press_power_button();
+  CHECK(machine.lines[9].raised == 1);
+  CHECK_FALSE(machine.lines[9].level);
+  CHECK(machine.read(base + 4, 4) == ReducedPower::kPowerButton);
+  CHECK(machine.read(base + 4, 4) == 0);
+  machine.write(base, 0x14, 1);  // the type without the enable bit
+  machine.write(base, 0x20, 1);  // enabled, but not S5
+  machine.write(base + 2, 2, 1);
+  CHECK(machine.power.empty());
+  machine.write(base, 0x34, 1);
+  machine.write(base + 2, 1, 1);
+  CHECK(machine.power == std::vector<std::pair<PowerEvent, int>>{{PowerEvent::shutdown, 0}, {PowerEvent::reset, 0}});
+}
+
+TEST_CASE("debug_exit_gives_the_usual_status") {
+  TestMachine machine;
+  const auto device = must(DebugExit::create(*machine.env, machine.env->power));
+  machine.out(0xF4, 16);
+  machine.out(0xF4, 0xFF);
+  CHECK(machine.power == std::vector<std::pair<PowerEvent, int>>{{PowerEvent::exit, 33}, {PowerEvent::exit, 255}});
+  const auto console = must(DebugConsole::create(*machine.env));
+  CHECK(machine.in(0x402) == 0xE9);
+}
+
+}  // namespace lodge::test
