@@ -42,6 +42,7 @@ if(LODGE_FUZZ)
 endif()
 if(LODGE_COVERAGE)
   add_compile_options(--coverage)
+  add_compile_definitions(LODGE_NO_SANDBOX)  # counts are written to files at exit
   add_link_options(--coverage)
 endif()
 

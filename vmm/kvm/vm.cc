@@ -31,7 +31,7 @@ class KvmVm::Msi final : public MsiVector {
   Msi(KvmVm& vm, EventFd event) : vm_(vm), event_(std::move(event)) {}
   ~Msi() override {
     const Lock lock(vm_.mutex_);
-    disable();
+    vm_.retire(*this);
   }
   Msi(const Msi&) = delete;
   Msi& operator=(const Msi&) = delete;
@@ -39,7 +39,7 @@ class KvmVm::Msi final : public MsiVector {
   Result<void> configure(uint64_t address, uint32_t data, bool enabled) override {
     const Lock lock(vm_.mutex_);
     if (!enabled) {
-      disable();
+      vm_.retire(*this);
       return {};
     }
     if (enabled_ && address == address_ && data == data_) {
@@ -51,7 +51,7 @@ class KvmVm::Msi final : public MsiVector {
     enabled_ = true;
     vm_.unrouted_.insert(this);
     if (used_by_kernel_) {
-      return route_all();
+      return vm_.route_all();
     }
     vm_.route_later();
     return {};
@@ -77,93 +77,89 @@ class KvmVm::Msi final : public MsiVector {
   int event_fd() const override {
     const Lock lock(vm_.mutex_);
     if (!std::exchange(used_by_kernel_, true) && enabled_) {
-      (void)route_all();
+      if (const auto outcome = vm_.route_all(); !outcome) {
+        log_warning("kvm", "{}; the kernel's queues will miss interrupts", outcome.error().message);
+      }
     }
     return event_.get();
   }
 
-  // Puts the vector into the table; commit_routes() and connect() follow.
-  bool enter() REQUIRES(vm_.mutex_) {
-    if (gsi_ == 0) {
-      if (!vm_.free_gsis_.empty()) {
-        gsi_ = vm_.free_gsis_.back();
-        vm_.free_gsis_.pop_back();
-      } else if (vm_.next_gsi_ < kMaxGsi) {
-        gsi_ = vm_.next_gsi_++;
-      } else {
-        return false;  // it goes on without a route
-      }
-    }
-    kvm_irq_routing_entry entry{};
-    entry.gsi = gsi_;
-    entry.type = KVM_IRQ_ROUTING_MSI;
-    entry.u.msi.address_lo = static_cast<uint32_t>(address_);
-    entry.u.msi.address_hi = static_cast<uint32_t>(address_ >> 32);
-    entry.u.msi.data = data_;
-    vm_.msi_routes_[gsi_] = entry;
-    return true;
-  }
-
-  void connect() REQUIRES(vm_.mutex_) {
-    if (!connected_) {
-      (void)event_.drain();
-      connected_ = irqfd(0).has_value();
-    }
-    routed_.store(connected_, std::memory_order_release);
-  }
-
  private:
-  [[nodiscard]] Result<void> route_all() const REQUIRES(vm_.mutex_) {
-    std::vector<Msi*> entered;
-    for (Msi* msi : vm_.unrouted_) {
-      if (msi->enter()) {
-        entered.push_back(msi);
-      }
-    }
-    TRY_VOID(vm_.commit_routes());
-    for (Msi* msi : entered) {
-      msi->connect();
-      vm_.unrouted_.erase(msi);
-    }
-    return {};
-  }
-
-  Result<void> irqfd(uint32_t flags) const {
-    kvm_irqfd request{};
-    request.fd = static_cast<uint32_t>(event_.get());
-    request.gsi = gsi_;
-    request.flags = flags;
-    if (kvm_ioctl(vm_.get(), KVM_IRQFD, &request) < 0) {
-      return fail_errno(errno, "connect an interrupt to KVM");
-    }
-    return {};
-  }
-
-  void disable() REQUIRES(vm_.mutex_) {
-    routed_.store(false, std::memory_order_release);
-    enabled_ = false;
-    vm_.unrouted_.erase(this);
-    if (gsi_ == 0) {
-      return;
-    }
-    if (std::exchange(connected_, false)) {
-      (void)irqfd(KVM_IRQFD_FLAG_DEASSIGN);
-    }
-    vm_.msi_routes_.erase(gsi_);  // out of the kernel's table with its next change
-    vm_.free_gsis_.push_back(std::exchange(gsi_, 0));
-  }
-
   friend class KvmVm;
   KvmVm& vm_;
   EventFd event_;
   std::atomic<bool> routed_{false};
-  bool enabled_ = false;  // this and the rest: vm_.mutex_
+  // What follows is guarded by vm_.mutex_.
+  bool enabled_ = false;
   bool connected_ = false;
   mutable bool used_by_kernel_ = false;
   uint64_t address_ = 0;
   uint32_t data_ = 0;
   uint32_t gsi_ = 0;  // 0: none
 };
+
+// Puts a vector into our table; false when KVM's is full, and then it goes on without a route.
+bool KvmVm::enter(Msi& msi) {
+  if (msi.gsi_ == 0) {
+    if (!free_gsis_.empty()) {
+      msi.gsi_ = free_gsis_.back();
+      free_gsis_.pop_back();
+    } else if (next_gsi_ < kMaxGsi) {
+      msi.gsi_ = next_gsi_++;
+    } else {
+      return false;
+    }
+  }
+  kvm_irq_routing_entry entry{};
+  entry.gsi = msi.gsi_;
+  entry.type = KVM_IRQ_ROUTING_MSI;
+  entry.u.msi.address_lo = static_cast<uint32_t>(msi.address_);
+  entry.u.msi.address_hi = static_cast<uint32_t>(msi.address_ >> 32);
+  entry.u.msi.data = msi.data_;
+  msi_routes_[msi.gsi_] = entry;
+  return true;
+}
+
+bool KvmVm::irqfd(const Msi& msi, uint32_t flags) const {
+  kvm_irqfd request{};
+  request.fd = static_cast<uint32_t>(msi.event_.get());
+  request.gsi = msi.gsi_;
+  request.flags = flags;
+  return kvm_ioctl(fd_.get(), KVM_IRQFD, &request) == 0;
+}
+
+Result<void> KvmVm::route_all() {
+  std::vector<Msi*> entered;
+  for (Msi* msi : unrouted_) {
+    if (enter(*msi)) {
+      entered.push_back(msi);
+    }
+  }
+  TRY_VOID(commit_routes());
+  for (Msi* msi : entered) {
+    if (!msi->connected_) {
+      (void)msi->event_.drain();  // a signal from before must not fire now
+      msi->connected_ = irqfd(*msi, 0);
+    }
+    msi->routed_.store(msi->connected_, std::memory_order_release);
+    unrouted_.erase(msi);
+  }
+  return {};
+}
+
+void KvmVm::retire(Msi& msi) {
+  msi.routed_.store(false, std::memory_order_release);
+  msi.enabled_ = false;
+  unrouted_.erase(&msi);
+  if (msi.gsi_ == 0) {
+    return;
+  }
+  if (std::exchange(msi.connected_, false)) {
+    (void)irqfd(msi, KVM_IRQFD_FLAG_DEASSIGN);
+  }
+  msi_routes_.erase(msi.gsi_);  // out of the kernel's table with its next change
+  free_gsis_.push_back(std::exchange(msi.gsi_, 0));
+}
 
 void KvmVm::route_later() {
   if (!options_.later || std::exchange(later_asked_, true)) {
@@ -180,7 +176,7 @@ void KvmVm::route_now() {
   const Lock lock(mutex_);
   later_asked_ = false;
   if (!unrouted_.empty()) {
-    if (const auto outcome = (*unrouted_.begin())->route_all(); !outcome) {
+    if (const auto outcome = route_all(); !outcome) {
       log_warning("kvm", "{}; interrupts are sent one by one", outcome.error().message);
     }
   }

@@ -48,6 +48,10 @@ class KvmVm final : public MsiFactory, public Doorbells {
   explicit KvmVm(const Kvm& kvm, const Options& options) : kvm_(kvm), options_(options) {}
   [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> commit_routes() REQUIRES(mutex_);
+  [[nodiscard]] bool enter(Msi& msi) REQUIRES(mutex_);
+  [[nodiscard]] bool irqfd(const Msi& msi, uint32_t flags) const;
+  [[nodiscard]] Result<void> route_all() REQUIRES(mutex_);
+  void retire(Msi& msi) REQUIRES(mutex_);
   void route_later() REQUIRES(mutex_);
   void route_now();
   [[nodiscard]] Result<void> ioeventfd(const Bell& bell, int event_fd, bool remove) const;

@@ -49,13 +49,14 @@ Result<std::unique_ptr<CmosRtc>> CmosRtc::create(const DeviceEnv& env, uint64_t 
   return self;
 }
 
+void CmosRtc::put16(size_t at, uint64_t value) {
+  const uint64_t capped = std::min<uint64_t>(value, 0xFFFF);
+  state_.ram[at] = static_cast<uint8_t>(capped);
+  state_.ram[at + 1] = static_cast<uint8_t>(capped >> 8);
+}
+
 void CmosRtc::set_sizes(uint64_t low_ram, uint64_t high_ram) {
   const Lock lock(mutex_);
-  const auto put16 = [&ram = state_.ram](size_t at, uint64_t value) {
-    const uint64_t capped = std::min<uint64_t>(value, 0xFFFF);
-    ram[at] = static_cast<uint8_t>(capped);
-    ram[at + 1] = static_cast<uint8_t>(capped >> 8);
-  };
   put16(0x15, 640);                                                       // KiB of base memory
   put16(0x17, (low_ram - std::min(low_ram, kMiB)) / kKiB);                 // KiB above 1 MiB
   put16(0x30, (low_ram - std::min(low_ram, kMiB)) / kKiB);

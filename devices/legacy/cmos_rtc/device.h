@@ -31,6 +31,7 @@ class CmosRtc final : public Device, public IoHandler {
  private:
   explicit CmosRtc(Now now) : now_(std::move(now)) {}
   void set_sizes(uint64_t low_ram, uint64_t high_ram);
+  void put16(size_t at, uint64_t value) REQUIRES(mutex_);
   [[nodiscard]] uint8_t read_register(uint8_t index) REQUIRES(mutex_);
   void write_register(uint8_t index, uint8_t value) REQUIRES(mutex_);
   [[nodiscard]] uint8_t encode(int value) const REQUIRES(mutex_);
