@@ -1,10 +1,10 @@
 #include "base/fd.h"
 
-#include <array>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <array>
 
 namespace lodge {
 

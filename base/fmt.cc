@@ -1,5 +1,5 @@
-// The one instantiation of fmt. Debian ships the library shared only; compiled in here, the monitor links statically and starts
-// without a dynamic linker.
+// The one instantiation of fmt. Debian ships the library shared only; compiled in here, the monitor links statically and
+// starts without a dynamic linker.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE

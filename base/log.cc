@@ -1,7 +1,7 @@
 #include "base/log.h"
 
-#include <memory>
 #include <time.h>
+#include <memory>
 
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>

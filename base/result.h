@@ -55,33 +55,33 @@ template <class... Args>
 // Each use has a name of its own, so that uses may nest.
 #define LODGE_TRY_JOIN_(a, b) a##b
 #define LODGE_TRY_NAME_(counter) LODGE_TRY_JOIN_(lodge_try_, counter)
-#define LODGE_TRY_(name, expr)                          \
-  __extension__({                                       \
-    auto name = (expr);                                 \
-    if (!name) {                                        \
-      return std::unexpected(std::move(name).error());  \
-    }                                                   \
-    std::move(*name);                                   \
+#define LODGE_TRY_(name, expr)                         \
+  __extension__({                                      \
+    auto name = (expr);                                \
+    if (!name) {                                       \
+      return std::unexpected(std::move(name).error()); \
+    }                                                  \
+    std::move(*name);                                  \
   })
-#define LODGE_TRY_VOID_(name, expr)                     \
-  do {                                                  \
-    auto name = (expr);                                 \
-    if (!name) {                                        \
-      return std::unexpected(std::move(name).error());  \
-    }                                                   \
+#define LODGE_TRY_VOID_(name, expr)                    \
+  do {                                                 \
+    auto name = (expr);                                \
+    if (!name) {                                       \
+      return std::unexpected(std::move(name).error()); \
+    }                                                  \
   } while (false)
-#define LODGE_TRY_CONTEXT_(name, expr, what)                   \
-  __extension__({                                              \
-    auto name = (expr);                                        \
-    if (!name) {                                               \
-      return ::lodge::context(std::move(name).error(), what);  \
-    }                                                          \
-    std::move(*name);                                          \
+#define LODGE_TRY_CONTEXT_(name, expr, what)                  \
+  __extension__({                                             \
+    auto name = (expr);                                       \
+    if (!name) {                                              \
+      return ::lodge::context(std::move(name).error(), what); \
+    }                                                         \
+    std::move(*name);                                         \
   })
-#define LODGE_TRY_VOID_CONTEXT_(name, expr, what)              \
-  do {                                                         \
-    auto name = (expr);                                        \
-    if (!name) {                                               \
-      return ::lodge::context(std::move(name).error(), what);  \
-    }                                                          \
+#define LODGE_TRY_VOID_CONTEXT_(name, expr, what)             \
+  do {                                                        \
+    auto name = (expr);                                       \
+    if (!name) {                                              \
+      return ::lodge::context(std::move(name).error(), what); \
+    }                                                         \
   } while (false)

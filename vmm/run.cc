@@ -1,10 +1,10 @@
 #include "vmm/run.h"
 
+#include <sys/signalfd.h>
+#include <unistd.h>
 #include <csignal>
 #include <cstdlib>
 #include <optional>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "devices/core/char_backend.h"

@@ -1,10 +1,10 @@
 #include "base/io/event_loop.h"
 
-#include <condition_variable>
-#include <mutex>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <condition_variable>
+#include <mutex>
 
 namespace lodge {
 
@@ -207,8 +207,7 @@ std::optional<std::chrono::nanoseconds> EventLoop::until_next_timer() const {
   if (timers_.empty()) {
     return std::nullopt;
   }
-  return std::max(std::chrono::nanoseconds(0),
-                  std::chrono::nanoseconds(timers_.begin()->first.at - Clock::now()));
+  return std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(timers_.begin()->first.at - Clock::now()));
 }
 
 void EventLoop::turn(std::optional<std::chrono::nanoseconds> timeout) {

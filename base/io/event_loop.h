@@ -1,7 +1,8 @@
 // EventLoop: one thread, one io_uring. Descriptors, event counters, timers and posted functions, all run on that thread.
 //
 // post(), run_sync() and stop() may be called from any thread; everything else only on the loop's thread, or by the thread
-// that owns the loop while nobody runs it. Handles (Watch, Timer) cancel when destroyed and must be destroyed before the loop.
+// that owns the loop while nobody runs it. Handles (Watch, Timer) cancel when destroyed and must be destroyed before the
+// loop.
 #pragma once
 
 #include <atomic>

@@ -1,7 +1,7 @@
 #include "base/io/loop_thread.h"
 
-#include <latch>
 #include <pthread.h>
+#include <latch>
 
 namespace lodge {
 

@@ -1,9 +1,9 @@
 #include "base/io/uring.h"
 
+#include <fcntl.h>
 #include <array>
 #include <bit>
 #include <cstdlib>
-#include <fcntl.h>
 
 #include <liburing.h>
 
@@ -51,10 +51,10 @@ io_uring_sqe* Uring::next(UringOp* op) {
 }
 
 // Prep helpers clear the whole entry, so flags and data are set after them.
-#define LODGE_PREP(op, file, prep, ...)          \
-  io_uring_sqe* sqe = next(&(op));               \
-  prep(sqe, (file).fd, __VA_ARGS__);             \
-  set_file(sqe, file);                           \
+#define LODGE_PREP(op, file, prep, ...) \
+  io_uring_sqe* sqe = next(&(op));      \
+  prep(sqe, (file).fd, __VA_ARGS__);    \
+  set_file(sqe, file);                  \
   io_uring_sqe_set_data(sqe, &(op))
 
 void Uring::set_file(io_uring_sqe* sqe, File file) {
@@ -90,17 +90,13 @@ void Uring::write_fixed(UringOp& op, File file, const void* from, unsigned size,
   sqe->rw_flags = durable ? RWF_DSYNC : 0;
 }
 
-void Uring::fdatasync(UringOp& op, File file) {
-  LODGE_PREP(op, file, io_uring_prep_fsync, IORING_FSYNC_DATASYNC);
-}
+void Uring::fdatasync(UringOp& op, File file) { LODGE_PREP(op, file, io_uring_prep_fsync, IORING_FSYNC_DATASYNC); }
 
 void Uring::fallocate(UringOp& op, File file, int mode, uint64_t offset, uint64_t length) {
   LODGE_PREP(op, file, io_uring_prep_fallocate, mode, static_cast<off_t>(offset), static_cast<off_t>(length));
 }
 
-void Uring::poll(UringOp& op, int fd, unsigned events) {
-  LODGE_PREP(op, (File{fd, false}), io_uring_prep_poll_add, events);
-}
+void Uring::poll(UringOp& op, int fd, unsigned events) { LODGE_PREP(op, (File{fd, false}), io_uring_prep_poll_add, events); }
 
 #undef LODGE_PREP
 
@@ -154,7 +150,8 @@ void Uring::run_once(std::optional<std::chrono::nanoseconds> timeout) {
     rc = io_uring_submit_and_wait(ring_.get(), 1);
   }
   if (rc < 0 && rc != -EINTR && rc != -ETIME && rc != -EAGAIN && rc != -EBUSY && rc != -ENOMEM) {
-    log_error("io_uring", "the kernel refuses to go on: {}; this is a bug of lodge-vmm", std::generic_category().message(-rc));
+    log_error("io_uring", "the kernel refuses to go on: {}; this is a bug of lodge-vmm",
+              std::generic_category().message(-rc));
     std::abort();
   }
   std::array<io_uring_cqe*, 64> batch{};

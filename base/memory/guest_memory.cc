@@ -1,12 +1,12 @@
 #include "base/memory/guest_memory.h"
 
-#include <algorithm>
-#include <cassert>
-#include <cstring>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cassert>
+#include <cstring>
 
 namespace lodge {
 namespace {
@@ -203,8 +203,8 @@ Result<void> GuestMemory::map_file(size_t index, int fd, uint64_t offset) {
   if (shared_) {
     uint64_t done = 0;
     while (done < region.size) {
-      const ssize_t n = ::pread(fd, region.host + done, std::min<uint64_t>(region.size - done, kGiB),
-                                static_cast<off_t>(offset + done));
+      const ssize_t n =
+          ::pread(fd, region.host + done, std::min<uint64_t>(region.size - done, kGiB), static_cast<off_t>(offset + done));
       if (n < 0 && errno == EINTR) {
         continue;
       }

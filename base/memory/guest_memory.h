@@ -88,7 +88,8 @@ class GuestMemory {
     uint64_t size;
   };
   // Maps zeroed memory for `ranges` (page-aligned, ascending, disjoint). Errors say how much was asked for.
-  [[nodiscard]] static Result<std::unique_ptr<GuestMemory>> create(std::span<const Range> ranges, const MemoryOptions& options);
+  [[nodiscard]] static Result<std::unique_ptr<GuestMemory>> create(std::span<const Range> ranges,
+                                                                   const MemoryOptions& options);
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;

@@ -29,11 +29,11 @@ template <class Struct, class Member>
 struct Field {
   uint16_t id;
   std::string_view name;
-  Member Struct::*member;
+  Member Struct::* member;
 };
 
 template <class Struct, class Member>
-constexpr Field<Struct, Member> field(uint16_t id, std::string_view name, Member Struct::*member) {
+constexpr Field<Struct, Member> field(uint16_t id, std::string_view name, Member Struct::* member) {
   return {id, name, member};
 }
 
@@ -197,7 +197,8 @@ Result<void> decode_struct(std::span<const std::byte> in, T& value) {
                   known = true;
                   outcome = decode_value(payload, value.*fields.member);
                   if (outcome && !payload.empty()) {
-                    outcome = fail("field '{}' of saved {} has {} bytes too many", fields.name, Schema<T>::name, payload.size());
+                    outcome =
+                        fail("field '{}' of saved {} has {} bytes too many", fields.name, Schema<T>::name, payload.size());
                   } else if (!outcome) {
                     outcome = context(outcome.error(), fields.name);
                   }

@@ -21,7 +21,8 @@ void Bus::Registration::reset() {
   }
 }
 
-Result<Bus::Registration> Bus::add(uint64_t base, uint64_t size, std::string_view owner, std::shared_ptr<IoHandler> handler) {
+Result<Bus::Registration> Bus::add(uint64_t base, uint64_t size, std::string_view owner,
+                                   std::shared_ptr<IoHandler> handler) {
   uint64_t last = 0;
   if (size == 0 || __builtin_add_overflow(base, size - 1, &last)) {
     return fail("{} range {:#x}+{:#x} of {} is empty or wraps around", name_, base, size, owner);

@@ -56,7 +56,8 @@ class Bus {
   };
 
   // Error: the range is empty, wraps, or overlaps another, which is named. Any thread.
-  [[nodiscard]] Result<Registration> add(uint64_t base, uint64_t size, std::string_view owner, std::shared_ptr<IoHandler> handler);
+  [[nodiscard]] Result<Registration> add(uint64_t base, uint64_t size, std::string_view owner,
+                                         std::shared_ptr<IoHandler> handler);
 
  private:
   struct Range {

@@ -36,8 +36,9 @@ template <>
 struct Schema<MsixEntry> {
   static constexpr std::string_view name = "msix-entry";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{field(1, "address", &MsixEntry::address), field(2, "data", &MsixEntry::data),
-                                            field(3, "masked", &MsixEntry::masked), field(4, "pending", &MsixEntry::pending)};
+  static constexpr auto fields =
+      std::tuple{field(1, "address", &MsixEntry::address), field(2, "data", &MsixEntry::data),
+                 field(3, "masked", &MsixEntry::masked), field(4, "pending", &MsixEntry::pending)};
 };
 
 template <>

@@ -21,7 +21,7 @@ struct Schema<PciRootState> {
 namespace {
 constexpr uint16_t kAddressPort = 0xCF8;
 constexpr uint64_t kResetOffset = 1;  // 0xCF9
-constexpr uint64_t kDataOffset = 4;  // 0xCFC
+constexpr uint64_t kDataOffset = 4;   // 0xCFC
 constexpr uint32_t kEnable = 1U << 31;
 constexpr uint64_t kEcamSize = 256ULL * 4096;  // bus 0
 }  // namespace

@@ -141,6 +141,8 @@ bool PackedQueue::publish() {
   return behind < moved;
 }
 
-void PackedQueue::set_kicks(bool wanted) { device_event_.store_release16(kEventFlagsAt, wanted ? kEventEnable : kEventDisable); }
+void PackedQueue::set_kicks(bool wanted) {
+  device_event_.store_release16(kEventFlagsAt, wanted ? kEventEnable : kEventDisable);
+}
 
 }  // namespace lodge

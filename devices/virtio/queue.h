@@ -27,8 +27,8 @@ class Virtqueue;
 
 // Storage of one chain, owned by its queue and reused.
 struct ChainSlot {
-  std::vector<iovec> readable;  // what the driver gave to read, in order
-  std::vector<iovec> writable;  // what the device may fill, in order
+  std::vector<iovec> readable;         // what the driver gave to read, in order
+  std::vector<iovec> writable;         // what the device may fill, in order
   std::vector<ChainSegment> segments;  // both parts as the driver described them
   uint64_t readable_bytes = 0;
   uint64_t writable_bytes = 0;
@@ -79,7 +79,7 @@ class Chain {
 class Virtqueue {
  public:
   struct Options {
-    std::string name;      // "disk0 queue 1", for warnings
+    std::string name;  // "disk0 queue 1", for warnings
     uint16_t index = 0;
     bool event_index = false;
     bool indirect = false;

@@ -17,8 +17,8 @@ struct ChainSegment {
   friend bool operator==(const ChainSegment&, const ChainSegment&) = default;
 };
 
-// A request that was taken from the ring but not finished: the device takes it again after resume or restore. Its buffers are
-// kept, since a packed ring may have reused the descriptors meanwhile.
+// A request that was taken from the ring but not finished: the device takes it again after resume or restore. Its buffers
+// are kept, since a packed ring may have reused the descriptors meanwhile.
 struct PendingChain {
   uint16_t head = 0;         // split: descriptor index; packed: buffer id
   uint16_t descriptors = 0;  // packed: ring slots it occupies
@@ -27,7 +27,7 @@ struct PendingChain {
 };
 
 struct QueueState {
-  uint16_t size = 0;        // entries; the driver may lower it
+  uint16_t size = 0;  // entries; the driver may lower it
   bool enabled = false;
   uint64_t descriptors = 0;  // guest physical addresses of the three areas
   uint64_t driver = 0;
@@ -35,7 +35,7 @@ struct QueueState {
   uint16_t vector = 0xFFFF;  // MSI-X vector, 0xFFFF none
   uint16_t next_avail = 0;   // split: running index; packed: ring position
   uint16_t next_used = 0;
-  bool avail_wrap = true;    // packed only
+  bool avail_wrap = true;  // packed only
   bool used_wrap = true;
   std::vector<PendingChain> pending;
   friend bool operator==(const QueueState&, const QueueState&) = default;
@@ -62,13 +62,17 @@ template <>
 struct Schema<QueueState> {
   static constexpr std::string_view name = "virtqueue";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{
-      field(1, "size", &QueueState::size),          field(2, "enabled", &QueueState::enabled),
-      field(3, "descriptors", &QueueState::descriptors), field(4, "driver", &QueueState::driver),
-      field(5, "device", &QueueState::device),      field(6, "vector", &QueueState::vector),
-      field(7, "next-avail", &QueueState::next_avail),   field(8, "next-used", &QueueState::next_used),
-      field(9, "avail-wrap", &QueueState::avail_wrap),   field(10, "used-wrap", &QueueState::used_wrap),
-      field(11, "pending", &QueueState::pending)};
+  static constexpr auto fields = std::tuple{field(1, "size", &QueueState::size),
+                                            field(2, "enabled", &QueueState::enabled),
+                                            field(3, "descriptors", &QueueState::descriptors),
+                                            field(4, "driver", &QueueState::driver),
+                                            field(5, "device", &QueueState::device),
+                                            field(6, "vector", &QueueState::vector),
+                                            field(7, "next-avail", &QueueState::next_avail),
+                                            field(8, "next-used", &QueueState::next_used),
+                                            field(9, "avail-wrap", &QueueState::avail_wrap),
+                                            field(10, "used-wrap", &QueueState::used_wrap),
+                                            field(11, "pending", &QueueState::pending)};
 };
 
 }  // namespace lodge

@@ -76,9 +76,7 @@ VirtioPci::Action VirtioPci::legacy_register_write(uint64_t offset, uint8_t size
       }
       break;
     case kLegacyQueueSelect: state_.queue_select = static_cast<uint16_t>(value); break;
-    case kLegacyStatus:
-      state_.legacy = value != 0;
-      return write_status(static_cast<uint8_t>(value));
+    case kLegacyStatus: state_.legacy = value != 0; return write_status(static_cast<uint8_t>(value));
     case kLegacyConfigVector:
       state_.config_vector = value < msix()->vectors() ? static_cast<uint16_t>(value) : kNoVector;
       break;

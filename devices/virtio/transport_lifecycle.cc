@@ -14,7 +14,8 @@ void VirtioPci::perform(Action action) {
   }
 }
 
-// The phase is `starting`: nobody else starts, stops or configures. A reset or quiesce that comes meanwhile is done at the end.
+// The phase is `starting`: nobody else starts, stops or configures. A reset or quiesce that comes meanwhile is done at the
+// end.
 void VirtioPci::start_queues() {
   uint64_t features = 0;
   bool legacy = false;
@@ -208,9 +209,7 @@ void VirtioPci::interrupt(uint16_t vector, uint8_t isr_bit) {
   set_intx(true);
 }
 
-int VirtioPci::queue_call_fd(uint16_t queue) {
-  return msix()->enabled() ? msix()->event_fd(queues_.at(queue).vector) : -1;
-}
+int VirtioPci::queue_call_fd(uint16_t queue) { return msix()->enabled() ? msix()->event_fd(queues_.at(queue).vector) : -1; }
 
 void VirtioPci::notify_config() {
   uint16_t vector = kNoVector;

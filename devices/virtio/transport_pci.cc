@@ -1,8 +1,8 @@
 // Creation, capabilities, saved state and doorbells of VirtioPci.
 #include "devices/virtio/transport_pci.h"
 
-#include <algorithm>
 #include <sys/eventfd.h>
+#include <algorithm>
 
 #include "devices/pci/registers.h"
 #include "devices/virtio/transport_layout.h"
@@ -232,7 +232,8 @@ void VirtioPci::special_config_write(uint16_t offset, uint8_t size) {
     fields[i / 4] |= uint32_t{config_byte(static_cast<uint16_t>(access_capability_ + 8 + i))} << (8 * (i % 4));
   }
   const bool valid = config_byte(static_cast<uint16_t>(access_capability_ + 4)) == kModernBar &&
-                     (fields[1] == 1 || fields[1] == 2 || fields[1] == 4) && range_fits(fields[0], fields[1], kModernBarSize);
+                     (fields[1] == 1 || fields[1] == 2 || fields[1] == 4) &&
+                     range_fits(fields[0], fields[1], kModernBarSize);
   if (valid) {
     modern_write(fields[0], static_cast<uint8_t>(fields[1]), fields[2]);
   }

@@ -20,15 +20,16 @@ class VirtioPci final : public PciFunction, public VirtioTransport, public Devic
  public:
   struct Options {
     std::string id;
-    bool transitional = false;   // also offer the 0.9 registers
-    bool legacy_only = false;    // hide the modern ones (for testing old drivers)
-    bool packed_ring = false;    // offer VIRTIO_F_RING_PACKED
+    bool transitional = false;  // also offer the 0.9 registers
+    bool legacy_only = false;   // hide the modern ones (for testing old drivers)
+    bool packed_ring = false;   // offer VIRTIO_F_RING_PACKED
     bool event_index = true;
     bool indirect = true;
   };
   // Registers are empty until the function is plugged into a root. Error: the saved state does not fit the device.
-  [[nodiscard]] static Result<std::shared_ptr<VirtioPci>> create(const Options& options, std::unique_ptr<VirtioDevice> device,
-                                                                 const DeviceEnv& env, const StateReader* saved);
+  [[nodiscard]] static Result<std::shared_ptr<VirtioPci>> create(const Options& options,
+                                                                 std::unique_ptr<VirtioDevice> device, const DeviceEnv& env,
+                                                                 const StateReader* saved);
   ~VirtioPci() override;
 
   // Device, on control.
@@ -51,13 +52,13 @@ class VirtioPci final : public PciFunction, public VirtioTransport, public Devic
   enum class Phase : uint8_t { idle, starting, running, stopping, parked };
   enum class Action : uint8_t { none, start, stop };
   struct Queue {
-    QueueState registers;              // as the driver set them; the ring's own position once it was stopped
+    QueueState registers;  // as the driver set them; the ring's own position once it was stopped
     std::atomic<uint16_t> vector{0xFFFF};
     Fd kick;
     EventLoop* loop = nullptr;
-    std::unique_ptr<Virtqueue> ring;   // on the loop, from start to stop
-    EventLoop::Watch watch;            // on the loop
-    bool live = false;                 // counted by stop
+    std::unique_ptr<Virtqueue> ring;  // on the loop, from start to stop
+    EventLoop::Watch watch;           // on the loop
+    bool live = false;                // counted by stop
   };
   class Window final : public IoHandler {  // a BAR
    public:

@@ -1,6 +1,6 @@
 // The modern register window of VirtioPci (virtio 1.2 section 4.1.4), and what both windows share.
-#include <bit>
 #include <unistd.h>
+#include <bit>
 
 #include "devices/virtio/transport_layout.h"
 #include "devices/virtio/transport_pci.h"

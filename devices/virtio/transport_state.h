@@ -29,17 +29,16 @@ struct Schema<VirtioTransportState> {
   using S = VirtioTransportState;
   static constexpr std::string_view name = "virtio-transport";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields =
-      std::tuple{field(1, "status", &S::status),
-                 field(2, "legacy", &S::legacy),
-                 field(3, "driver-features", &S::driver_features),
-                 field(4, "device-feature-select", &S::device_feature_select),
-                 field(5, "driver-feature-select", &S::driver_feature_select),
-                 field(6, "queue-select", &S::queue_select),
-                 field(7, "config-vector", &S::config_vector),
-                 field(8, "generation", &S::generation),
-                 field(9, "isr", &S::isr),
-                 field(10, "queues", &S::queues)};
+  static constexpr auto fields = std::tuple{field(1, "status", &S::status),
+                                            field(2, "legacy", &S::legacy),
+                                            field(3, "driver-features", &S::driver_features),
+                                            field(4, "device-feature-select", &S::device_feature_select),
+                                            field(5, "driver-feature-select", &S::driver_feature_select),
+                                            field(6, "queue-select", &S::queue_select),
+                                            field(7, "config-vector", &S::config_vector),
+                                            field(8, "generation", &S::generation),
+                                            field(9, "isr", &S::isr),
+                                            field(10, "queues", &S::queues)};
 };
 
 }  // namespace lodge

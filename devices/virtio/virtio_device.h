@@ -1,8 +1,9 @@
 // VirtioDevice: what a device type implements. The transport (transport_pci) owns features, status, the rings and their
 // interrupts; a device sees negotiated features, running queues and bounded config accesses only.
 //
-// Life: attach -> (activate -> start_queue* -> kick* ... -> stop_queue* -> [reset])*. Queues of one loop group share an event
-// loop; calls that name a queue run on that queue's loop. A stopped queue may start again without reset (pause and resume).
+// Life: attach -> (activate -> start_queue* -> kick* ... -> stop_queue* -> [reset])*. Queues of one loop group share an
+// event loop; calls that name a queue run on that queue's loop. A stopped queue may start again without reset (pause and
+// resume).
 #pragma once
 
 #include <cstdint>
@@ -50,9 +51,9 @@ class VirtioDevice {
   using Done = std::function<void()>;
   virtual ~VirtioDevice() = default;
 
-  [[nodiscard]] virtual uint16_t virtio_id() const = 0;   // virtio 1.2 section 5: 1 net, 2 block, ...
-  [[nodiscard]] virtual uint32_t pci_class() const = 0;   // 24 bits: class, subclass, interface
-  [[nodiscard]] virtual uint64_t offered_features() const = 0;  // device bits only; the transport adds its own
+  [[nodiscard]] virtual uint16_t virtio_id() const = 0;                     // virtio 1.2 section 5: 1 net, 2 block, ...
+  [[nodiscard]] virtual uint32_t pci_class() const = 0;                     // 24 bits: class, subclass, interface
+  [[nodiscard]] virtual uint64_t offered_features() const = 0;              // device bits only; the transport adds its own
   [[nodiscard]] virtual std::span<const uint16_t> queue_sizes() const = 0;  // the largest size of each queue
   // Queues with the same group number run on the same loop.
   [[nodiscard]] virtual uint16_t loop_group(uint16_t /*queue*/) const { return 0; }

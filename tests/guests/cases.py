@@ -124,3 +124,89 @@ def virtio_blk(run, machine="microvm", disk_options="", words=""):
     run.check(content[200 * 512:203 * 512] == pattern(3, 384), "the write in pieces is not in the image")
     run.check(content[4000 * 512:4002 * 512] == b"\x5a" * 1024, "the last write is not in the image")
     run.check(content[8191 * 512:] == bytes(512), "a write out of bounds changed the image")
+
+
+@case
+def rtc(run):
+    now = time.gmtime()
+    run.run("rtc", machine="pc", words=f"{now.tm_year} {now.tm_hour * 60 + now.tm_min}")
+
+
+@family("power_off", **MACHINES)
+def power_off(run, machine):
+    run.run("power", machine=machine, words="off pc" if machine == "pc" else "off", status=0)
+    run.check(run.output.endswith("BYE\n"), "the guest did not come as far as its last word")
+
+
+RESETS = dict(cf9=dict(machine="pc", words="pc cf9"), keyboard=dict(machine="pc", words="pc keyboard"),
+              triple_fault=dict(machine="pc", words="pc triple"), register=dict(machine="microvm", words=""),
+              triple_fault_microvm=dict(machine="microvm", words="triple"))
+
+
+@family("reset", **RESETS)
+def reset_restarts(run, machine, words):
+    path = disk(run)
+    run.run("power", "--disk", f"path={path}", "--on-reboot", "restart", machine=machine, words=words)
+    run.check(run.output.count("boot number") == 4, "the guest did not boot four times")
+    path = disk(run)
+    run.run("power", "--disk", f"path={path}", "--on-reboot", "destroy", machine=machine, words=words, status=0)
+    with open(path, "rb") as image:
+        run.check(image.read(4) == b"\1\0\0\0", "the guest did not boot exactly once")
+
+
+@family("smp", **MACHINES)
+def smp(run, machine):
+    run.run("smp", "--cpus", "2", machine=machine)
+
+
+VARIANTS = dict(microvm=dict(), pc=dict(machine="pc", words="pc"), legacy=dict(machine="pc", words="pc legacy"))
+
+
+@family("virtio_rng", **VARIANTS)
+def virtio_rng(run, machine="microvm", words=""):
+    run.run("virtio_small", "--rng", "on", machine=machine, words=words + " rng")
+
+
+@family("virtio_balloon", **VARIANTS)
+def virtio_balloon(run, machine="microvm", words=""):
+    run.run("virtio_small", "--balloon", "on", machine=machine, words=words + " balloon")
+
+
+@family("virtio_console", **VARIANTS)
+def virtio_console(run, machine="microvm", words=""):
+    process = run.start("virtio_small", "--console", "socket=" + run.path("s"), machine=machine, words=words + " console")
+    with connect(run.path("s")) as client:
+        client.sendall(b"hello there, " * 1000 + b"that is all.")
+        wanted = (b"hello there, " * 1000 + b"that is all.").upper()
+        got = b""
+        while not got.endswith(b"."):
+            part = client.recv(65536)
+            if not part:
+                break
+            got += part
+        got = got.removeprefix(b"ready\n")  # dropped when we connected after it
+        run.check(got == wanted, f"the console echoed {got[:60]!r}..., {len(got)} bytes of {len(wanted)}")
+    run.finish(process)
+
+
+@family("virtio_net", packed=dict(net=",ring=packed", words="packed"), **VARIANTS)
+def virtio_net(run, machine="microvm", words="", net=""):
+    run.run("virtio_small", "--net", "none" + net, machine=machine, words=words + " net")
+
+
+@family("virtio_net_tap", packed=dict(net=",ring=packed", words="packed"), **VARIANTS)
+def virtio_net_tap(run, machine="microvm", words="", net=""):
+    script = "ip tuntap add dev tap0 mode tap vnet_hdr && ip addr add 10.77.0.1/24 dev tap0 && ip link set tap0 up && exec \"$@\""
+    prefix = ["unshare", "--net", "sh", "-c", script, "sh"]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+        raise Skip("no network namespace with a tap can be made here")
+    process = run.start("virtio_small", "--net", "tap=tap0" + net, machine=machine, words=words + " net tap", prefix=prefix)
+    run.finish(process)
+
+
+@family("garbage", packed=dict(options=",ring=packed", words="packed"), **MACHINES)
+def garbage(run, machine="microvm", options="", words=""):
+    run.run("garbage", "--serial", "file=" + run.path("com2"), "--disk", f"path={disk(run)},queues=2{options}",
+            "--net", "none" + options, "--rng", "on", "--balloon", "on", "--console", "file=" + run.path("console"),
+            "--channel", f"socket={run.path('channel')},name=org.lodge.test", "--debug-console",
+            machine=machine, words="pc" if machine == "pc" else words)

@@ -1,5 +1,5 @@
-// GuestDriver: the guest's side of a virtio PCI function in a TestMachine: finds it by its slot, maps its BARs, negotiates and
-// drives split or packed rings. It does what it is told, also what a good driver never would.
+// GuestDriver: the guest's side of a virtio PCI function in a TestMachine: finds it by its slot, maps its BARs, negotiates
+// and drives split or packed rings. It does what it is told, also what a good driver never would.
 #pragma once
 
 #include "devices/virtio/transport_layout.h"
@@ -16,7 +16,9 @@ class GuestRing {
     device = align_up(driver + 6 + 2ULL * size, 4096);
     must(memory.fill(at, bytes(size), std::byte{0}));
   }
-  static uint64_t bytes(uint16_t size) { return align_up(16ULL * size + 6 + 2ULL * size, 4096) + align_up(6 + 8ULL * size, 4096); }
+  static uint64_t bytes(uint16_t size) {
+    return align_up(16ULL * size + 6 + 2ULL * size, 4096) + align_up(6 + 8ULL * size, 4096);
+  }
 
   void put_descriptor(uint16_t index, uint64_t at, uint32_t length, uint16_t a, uint16_t b) {
     struct {
@@ -95,8 +97,8 @@ class GuestRing {
     const uint16_t head = next_;
     uint16_t head_flags = 0;
     for (size_t i = 0; i < buffers.size(); ++i) {
-      const auto flags = static_cast<uint16_t>((i + 1 < buffers.size() ? 1 : 0) | (buffers[i].writable ? 2 : 0) |
-                                               (wrap_ ? 0x80 : 0x8000));
+      const auto flags =
+          static_cast<uint16_t>((i + 1 < buffers.size() ? 1 : 0) | (buffers[i].writable ? 2 : 0) | (wrap_ ? 0x80 : 0x8000));
       // The head's flags come last: until then the device sees nothing.
       put_descriptor(next_, buffers[i].at.value, buffers[i].length, head, i == 0 ? (wrap_ ? 0x8000 : 0x80) : flags);
       head_flags = i == 0 ? flags : head_flags;
@@ -112,7 +114,8 @@ class GuestRing {
     }
     const Gpa entry{device + 4 + 8ULL * (seen_ % size_)};
     ++seen_;
-    return Used{static_cast<uint16_t>(must(memory_->read<uint32_t>(entry))), must(memory_->read<uint32_t>(Gpa{entry.value + 4}))};
+    return Used{static_cast<uint16_t>(must(memory_->read<uint32_t>(entry))),
+                must(memory_->read<uint32_t>(Gpa{entry.value + 4}))};
   }
   std::optional<Used> used_packed() {
     const Gpa at{descriptors + 16ULL * seen_};

@@ -1,5 +1,5 @@
-// TestMachine: all that a device may touch (DeviceEnv), without KVM: guest RAM, buses, recorders for interrupts, doorbells and
-// power events, a PCI root. Loops run on the test's thread, or the I/O loop on a thread of its own.
+// TestMachine: all that a device may touch (DeviceEnv), without KVM: guest RAM, buses, recorders for interrupts, doorbells
+// and power events, a PCI root. Loops run on the test's thread, or the I/O loop on a thread of its own.
 #pragma once
 
 #include <map>
@@ -91,15 +91,16 @@ class TestMachine {
       io.push_back(control.get());
     }
     pool = std::make_unique<LoopPool>(std::move(io));
-    env = std::make_unique<DeviceEnv>(DeviceEnv{.memory = *memory,
-                                                .mmio = mmio,
-                                                .pio = pio,
-                                                .msi = msi,
-                                                .doorbells = doorbells,
-                                                .control = *control,
-                                                .loops = *pool,
-                                                .line = [this](uint32_t gsi) -> IrqLine& { return lines[gsi]; },
-                                                .power = [this](PowerEvent event, int code) { power.emplace_back(event, code); }});
+    env = std::make_unique<DeviceEnv>(
+        DeviceEnv{.memory = *memory,
+                  .mmio = mmio,
+                  .pio = pio,
+                  .msi = msi,
+                  .doorbells = doorbells,
+                  .control = *control,
+                  .loops = *pool,
+                  .line = [this](uint32_t gsi) -> IrqLine& { return lines[gsi]; },
+                  .power = [this](PowerEvent event, int code) { power.emplace_back(event, code); }});
     root = must(PciRoot::create({.gsi_of = [](uint8_t slot, uint8_t pin) { return 16U + (slot + pin - 1U) % 8; },
                                  .line = [this](uint32_t gsi) -> IrqLine& { return lines[gsi]; }},
                                 nullptr));

@@ -110,12 +110,12 @@ Result<void> apply_text(RunRequest& request, const std::string& value) {
   return {};
 }
 
-template <class Settings, Settings MachineConfig::*Part>
+template <class Settings, Settings MachineConfig::* Part>
 Result<void> apply_part(RunRequest& request, const std::string& text) {
   return set_options(request.config.*Part, text);
 }
 
-template <class T, T MachineConfig::*Member>
+template <class T, T MachineConfig::* Member>
 Result<void> apply_word(RunRequest& request, const std::string& value) {
   const auto& words = EnumWords<T>::words;
   const auto it = std::ranges::find(words, value);
@@ -127,7 +127,7 @@ Result<void> apply_word(RunRequest& request, const std::string& value) {
 }
 
 // A device that is there once it is mentioned.
-template <class Settings, Settings MachineConfig::*Part>
+template <class Settings, Settings MachineConfig::* Part>
 Result<void> apply_enabled(RunRequest& request, const std::string& text) {
   (request.config.*Part).enabled = true;
   return text == "on" ? Result<void>{} : set_options(request.config.*Part, text);
@@ -153,13 +153,25 @@ const std::array kOptions{
     Option{"cpu", "MODEL[,+FEATURE,-FEATURE]", "CPU model and features", apply_cpu},
     Option{"memory", "MIB[,backing=,prealloc=]", "guest memory; suffixes M and G", apply_memory},
     Option{"kernel", "FILE", "bzImage, PVH ELF or Multiboot kernel",
-           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.kernel = v; return {}; }},
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.boot.kernel = v;
+             return {};
+           }},
     Option{"initrd", "FILE", "initial RAM disk",
-           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.initrd = v; return {}; }},
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.boot.initrd = v;
+             return {};
+           }},
     Option{"append", "TEXT", "kernel command line",
-           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.command_line = v; return {}; }},
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.boot.command_line = v;
+             return {};
+           }},
     Option{"module", "\"FILE ARGUMENTS\"", "Multiboot or PVH module; may be repeated",
-           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.boot.modules.push_back(v); return {}; }},
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.boot.modules.push_back(v);
+             return {};
+           }},
     Option{"disk", "path=FILE[,cache=,...]", "a disk; may be repeated", apply_disk},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
     Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
@@ -168,7 +180,10 @@ const std::array kOptions{
              return {};
            }},
     Option{"console", "stdio|pty|file=PATH|socket=PATH", "virtio console",
-           [](RunRequest& r, const std::string& v) -> Result<void> { r.config.console = TRY(parse_char(v)); return {}; }},
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.console = TRY(parse_char(v));
+             return {};
+           }},
     Option{"channel", "socket=PATH,name=NAME", "named virtio channel; may be repeated",
            [](RunRequest& r, const std::string& v) -> Result<void> {
              r.config.channels.push_back(TRY(parse_char(v)));
@@ -179,9 +194,15 @@ const std::array kOptions{
     Option{"smbios", "uuid=,manufacturer=,...", "SMBIOS system information",
            apply_part<SmbiosSettings, &MachineConfig::smbios>},
     Option{"debug-console", "", "print bytes written to port 0x402",
-           [](RunRequest& r, const std::string&) -> Result<void> { r.config.debug_console = true; return {}; }},
+           [](RunRequest& r, const std::string&) -> Result<void> {
+             r.config.debug_console = true;
+             return {};
+           }},
     Option{"debug-exit", "", "port 0xf4 ends the monitor",
-           [](RunRequest& r, const std::string&) -> Result<void> { r.config.debug_exit = true; return {}; }},
+           [](RunRequest& r, const std::string&) -> Result<void> {
+             r.config.debug_exit = true;
+             return {};
+           }},
     Option{"io-threads", "N", "I/O threads",
            [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "io_threads", v); }},
     Option{"on-poweroff", "destroy|restart|preserve", "when the guest switches itself off",
@@ -194,12 +215,18 @@ const std::array kOptions{
            [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "control_fd", v); }},
     Option{"restore", "FILE", "continue a saved guest", apply_text<&MachineConfig::restore>},
     Option{"paused", "", "do not start the guest before 'cont'",
-           [](RunRequest& r, const std::string&) -> Result<void> { r.config.start_paused = true; return {}; }},
+           [](RunRequest& r, const std::string&) -> Result<void> {
+             r.config.start_paused = true;
+             return {};
+           }},
     Option{"seccomp", "on|off", "confine the threads (on)",
            [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "seccomp", v); }},
     Option{"log", "LEVEL", "debug, info, warning, error or off", apply_log_level},
     Option{"dry-run", "", "check the configuration, print it as JSON and leave",
-           [](RunRequest& r, const std::string&) -> Result<void> { r.dry_run = true; return {}; }},
+           [](RunRequest& r, const std::string&) -> Result<void> {
+             r.dry_run = true;
+             return {};
+           }},
 };
 
 struct Given {

@@ -24,10 +24,10 @@ struct Bounds {
 // The words of each enumeration, in the order of its values.
 template <class Enum>
 struct EnumWords;
-#define LODGE_WORDS(Enum, ...)                                                      \
-  template <>                                                                       \
-  struct EnumWords<Enum> {                                                          \
-    static constexpr auto words = std::to_array<std::string_view>({__VA_ARGS__});   \
+#define LODGE_WORDS(Enum, ...)                                                    \
+  template <>                                                                     \
+  struct EnumWords<Enum> {                                                        \
+    static constexpr auto words = std::to_array<std::string_view>({__VA_ARGS__}); \
   }
 LODGE_WORDS(MachineKind, "microvm", "pc");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");

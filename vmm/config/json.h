@@ -1,4 +1,5 @@
-// MachineConfig from and to JSON text, and the schema of that text. Called by main on the control thread, before the machine.
+// MachineConfig from and to JSON text, and the schema of that text. Called by main on the control thread, before the
+// machine.
 #pragma once
 
 #include <string>

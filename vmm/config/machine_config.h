@@ -84,11 +84,11 @@ struct DiskSettings {
 struct NetSettings {
   std::string id;
   NetKind kind = NetKind::none;
-  std::string tap;          // kind tap: the interface, or
-  std::vector<int> fds;     // descriptors that the daemon passed, one for each queue pair
+  std::string tap;       // kind tap: the interface, or
+  std::vector<int> fds;  // descriptors that the daemon passed, one for each queue pair
   bool vhost = false;
-  std::string mac;          // empty: made from the guest's name and the position
-  uint32_t queues = 1;      // pairs
+  std::string mac;      // empty: made from the guest's name and the position
+  uint32_t queues = 1;  // pairs
   uint32_t mtu = 0;
   bool link = true;
   VirtioSettings virtio;
@@ -97,15 +97,15 @@ struct NetSettings {
 // A serial port or a console channel.
 struct CharSettings {
   CharKind kind = CharKind::none;
-  std::string path;      // file, socket
-  bool append = false;   // file
-  bool server = true;    // socket: listen, else connect
-  std::string name;      // channels: what the guest sees ("org.qemu.guest_agent.0")
+  std::string path;     // file, socket
+  bool append = false;  // file
+  bool server = true;   // socket: listen, else connect
+  std::string name;     // channels: what the guest sees ("org.qemu.guest_agent.0")
 };
 
 struct RngSettings {
   bool enabled = false;
-  uint64_t bytes = 0;      // limit: this many bytes in each period; 0: none
+  uint64_t bytes = 0;  // limit: this many bytes in each period; 0: none
   uint32_t period_ms = 1000;
 };
 
@@ -136,15 +136,15 @@ struct MachineConfig {
   RngSettings rng;
   BalloonSettings balloon;
   SmbiosSettings smbios;
-  bool debug_console = false;          // port 0x402, to standard error
-  bool debug_exit = false;             // port 0xf4: exit status (value << 1) | 1
-  uint32_t io_threads = 0;             // 0: chosen by vCPUs and queues
+  bool debug_console = false;  // port 0x402, to standard error
+  bool debug_exit = false;     // port 0xf4: exit status (value << 1) | 1
+  uint32_t io_threads = 0;     // 0: chosen by vCPUs and queues
   OnEvent on_poweroff = OnEvent::destroy;
   OnEvent on_reboot = OnEvent::restart;
   OnEvent on_crash = OnEvent::destroy;
-  std::string control;                 // path of the control socket, or
-  int control_fd = -1;                 // a listening socket that the daemon passed
-  std::string restore;                 // a saved guest to continue
+  std::string control;  // path of the control socket, or
+  int control_fd = -1;  // a listening socket that the daemon passed
+  std::string restore;  // a saved guest to continue
   bool start_paused = false;
   bool seccomp = true;
 };

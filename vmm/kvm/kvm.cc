@@ -1,10 +1,10 @@
 #include "vmm/kvm/kvm.h"
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <algorithm>
 #include <cstring>
-#include <fcntl.h>
 #include <memory>
-#include <sys/ioctl.h>
 
 namespace lodge {
 namespace {
@@ -53,7 +53,8 @@ namespace {
 
 std::unexpected<Error> fail_open(std::string_view remedy) {
   const int code = errno;
-  return std::unexpected(Error{fmt::format("cannot open /dev/kvm: {}{}", std::generic_category().message(code), remedy), code});
+  return std::unexpected(
+      Error{fmt::format("cannot open /dev/kvm: {}{}", std::generic_category().message(code), remedy), code});
 }
 
 }  // namespace
@@ -85,7 +86,8 @@ Result<Kvm> Kvm::open(Fd fd) {
     }
   }
   kvm.max_vcpus_ = static_cast<uint32_t>(std::max(1, kvm.capability(KVM_CAP_MAX_VCPUS)));
-  kvm.max_vcpu_id_ = static_cast<uint32_t>(std::max<int>(static_cast<int>(kvm.max_vcpus_), kvm.capability(KVM_CAP_MAX_VCPU_ID)));
+  kvm.max_vcpu_id_ =
+      static_cast<uint32_t>(std::max<int>(static_cast<int>(kvm.max_vcpus_), kvm.capability(KVM_CAP_MAX_VCPU_ID)));
   return kvm;
 }
 

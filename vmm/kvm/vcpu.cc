@@ -1,9 +1,9 @@
 #include "vmm/kvm/vcpu.h"
 
-#include <algorithm>
-#include <cstring>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <algorithm>
+#include <cstring>
 
 #include "base/log.h"
 
@@ -289,8 +289,8 @@ std::string KvmVcpu::describe_registers() const {
       "r9={:#x} r10={:#x} r11={:#x} r12={:#x} r13={:#x} r14={:#x} r15={:#x} cs={:#x}:{:#x} ss={:#x} cr0={:#x} cr2={:#x} "
       "cr3={:#x} cr4={:#x} efer={:#x} gdt={:#x}+{:#x} idt={:#x}+{:#x}",
       r.rip, r.rflags, r.rsp, r.rbp, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14,
-      r.r15, s.cs.selector, s.cs.base, s.ss.selector, s.cr0, s.cr2, s.cr3, s.cr4, s.efer, s.gdt.base, s.gdt.limit, s.idt.base,
-      s.idt.limit);
+      r.r15, s.cs.selector, s.cs.base, s.ss.selector, s.cr0, s.cr2, s.cr3, s.cr4, s.efer, s.gdt.base, s.gdt.limit,
+      s.idt.base, s.idt.limit);
 }
 
 }  // namespace lodge

@@ -16,15 +16,15 @@ struct SavedMsr {
 };
 
 struct VcpuState {
-  std::vector<uint8_t> regs;          // struct kvm_regs
-  std::vector<uint8_t> sregs;         // struct kvm_sregs
-  std::vector<uint8_t> xsave;         // struct kvm_xsave, or its larger form
-  std::vector<uint8_t> fpu;           // struct kvm_fpu, only where the host has no XSAVE
-  std::vector<uint8_t> xcrs;          // struct kvm_xcrs
-  std::vector<uint8_t> debug;         // struct kvm_debugregs
-  std::vector<uint8_t> events;        // struct kvm_vcpu_events
-  std::vector<uint8_t> lapic;         // struct kvm_lapic_state
-  std::vector<uint8_t> nested;        // struct kvm_nested_state, empty: none
+  std::vector<uint8_t> regs;    // struct kvm_regs
+  std::vector<uint8_t> sregs;   // struct kvm_sregs
+  std::vector<uint8_t> xsave;   // struct kvm_xsave, or its larger form
+  std::vector<uint8_t> fpu;     // struct kvm_fpu, only where the host has no XSAVE
+  std::vector<uint8_t> xcrs;    // struct kvm_xcrs
+  std::vector<uint8_t> debug;   // struct kvm_debugregs
+  std::vector<uint8_t> events;  // struct kvm_vcpu_events
+  std::vector<uint8_t> lapic;   // struct kvm_lapic_state
+  std::vector<uint8_t> nested;  // struct kvm_nested_state, empty: none
   uint32_t mp_state = 0;
   uint64_t tsc_khz = 0;
   std::vector<SavedMsr> msrs;
@@ -42,12 +42,13 @@ template <>
 struct Schema<VcpuState> {
   static constexpr std::string_view name = "vcpu";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{
-      field(1, "regs", &VcpuState::regs),     field(2, "sregs", &VcpuState::sregs),   field(3, "xsave", &VcpuState::xsave),
-      field(4, "xcrs", &VcpuState::xcrs),     field(5, "debug", &VcpuState::debug),   field(6, "events", &VcpuState::events),
-      field(7, "lapic", &VcpuState::lapic),   field(8, "mp-state", &VcpuState::mp_state),
-      field(9, "tsc-khz", &VcpuState::tsc_khz), field(10, "msrs", &VcpuState::msrs),  field(11, "fpu", &VcpuState::fpu),
-      field(12, "nested", &VcpuState::nested)};
+  static constexpr auto fields =
+      std::tuple{field(1, "regs", &VcpuState::regs),       field(2, "sregs", &VcpuState::sregs),
+                 field(3, "xsave", &VcpuState::xsave),     field(4, "xcrs", &VcpuState::xcrs),
+                 field(5, "debug", &VcpuState::debug),     field(6, "events", &VcpuState::events),
+                 field(7, "lapic", &VcpuState::lapic),     field(8, "mp-state", &VcpuState::mp_state),
+                 field(9, "tsc-khz", &VcpuState::tsc_khz), field(10, "msrs", &VcpuState::msrs),
+                 field(11, "fpu", &VcpuState::fpu),        field(12, "nested", &VcpuState::nested)};
 };
 
 }  // namespace lodge

@@ -1,7 +1,7 @@
 #include "vmm/kvm/vm.h"
 
-#include <cstring>
 #include <sys/ioctl.h>
+#include <cstring>
 
 #include "base/log.h"
 
@@ -24,8 +24,8 @@ class KvmVm::Line final : public IrqLine {
 };
 
 // A message-signalled interrupt: an irqfd with a route of its own while it is enabled. A change of the route table costs the
-// kernel milliseconds, and a booting guest makes one for every queue; so a fresh vector is sent with KVM_SIGNAL_MSI until the
-// table is next committed, for all of them at once. Whoever needs the descriptor itself (vhost) has it routed at once.
+// kernel milliseconds, and a booting guest makes one for every queue; so a fresh vector is sent with KVM_SIGNAL_MSI until
+// the table is next committed, for all of them at once. Whoever needs the descriptor itself (vhost) has it routed at once.
 class KvmVm::Msi final : public MsiVector {
  public:
   Msi(KvmVm& vm, EventFd event) : vm_(vm), event_(std::move(event)) {}

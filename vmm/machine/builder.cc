@@ -1,11 +1,11 @@
 // Processor, memory and boot parts of the builder. Devices: builder_devices.cc.
 #include "vmm/machine/builder.h"
 
+#include <sys/sysinfo.h>
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
-#include <sys/sysinfo.h>
 #include <thread>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "vmm/boot/e820.h"
@@ -52,7 +52,10 @@ std::array<uint8_t, 16> parse_uuid(std::string_view text) {
   std::array<uint8_t, 16> uuid{};
   size_t digit = 0;
   for (const char c : text) {
-    const int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const int value = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (value >= 0 && digit < 32) {
       uuid[digit / 2] = static_cast<uint8_t>((uuid[digit / 2] << 4) | value);
       ++digit;
@@ -78,10 +81,10 @@ Result<void> MachineBuilder::build() {
   TRY_VOID(check_limits());
   TRY_VOID(create_memory());
   machine_.vm_ = TRY(KvmVm::create(*machine_.kvm_, {.pit = pc(), .later = [machine = &machine_](std::function<void()> fn) {
-                                     machine->control_.post([machine, fn = std::move(fn)] {
-                                       machine->route_timer_ = machine->control_.after(kRouteDelay, fn);
-                                     });
-                                   }}));
+                                                      machine->control_.post([machine, fn = std::move(fn)] {
+                                                        machine->route_timer_ = machine->control_.after(kRouteDelay, fn);
+                                                      });
+                                                    }}));
   // The kernel takes milliseconds over this; the rest of the set-up does not need it.
   Result<void> mapped;
   std::jthread mapper([this, &mapped] { mapped = machine_.vm_->map_memory(*machine_.memory_); });
@@ -104,11 +107,12 @@ Result<void> MachineBuilder::check_limits() const {
     return fail("the CPU topology needs APIC id {}, this host's KVM allows ids below {}; use fewer levels or powers of two",
                 x2apic_id(topology_, config_.cpu.count - 1), kvm.max_vcpu_id());
   }
-  struct sysinfo host {};
+  struct sysinfo host{};
   ::sysinfo(&host);
   const uint64_t host_ram = (uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
   if (ram_size() < kMinimumRam) {
-    return fail("memory of {} MiB is too small; give the guest at least {} MiB", config_.memory.size_mib, kMinimumRam / kMiB);
+    return fail("memory of {} MiB is too small; give the guest at least {} MiB", config_.memory.size_mib,
+                kMinimumRam / kMiB);
   }
   if (ram_size() > host_ram) {
     return fail("memory of {} MiB is more than this host has ({} MiB with swap); give the guest less",

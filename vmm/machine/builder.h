@@ -20,7 +20,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> create_memory();
   [[nodiscard]] Result<void> create_loops();
   [[nodiscard]] Result<void> create_root();
-  [[nodiscard]] Result<void> create_devices();   // builder_devices.cc
+  [[nodiscard]] Result<void> create_devices();  // builder_devices.cc
   [[nodiscard]] Result<void> create_vcpus();
   [[nodiscard]] Result<void> open_kernel();
   [[nodiscard]] Result<void> restore_state();

@@ -1,6 +1,6 @@
 // Devices of the builder: what the configuration asks for, turned into specs for devices/registry.
-#include <algorithm>
 #include <fcntl.h>
+#include <algorithm>
 
 #include "base/log.h"
 #include "devices/block/raw.h"
@@ -57,7 +57,10 @@ Result<net::MacAddress> parse_mac(std::string_view text) {
     }
     for (size_t digit = 0; digit < 2; ++digit) {
       const char c = text[at + digit];
-      const int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int v = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
       if (v < 0) {
         return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
       }
@@ -93,10 +96,10 @@ Result<std::unique_ptr<CharBackend>> open_char(const CharSettings& settings, std
 Result<void> MachineBuilder::create_root() {
   const bool microvm = !pc();
   Machine* machine = &machine_;
-  machine_.root_ = TRY(PciRoot::create(
-      {.gsi_of = [](uint8_t slot, uint8_t pin) { return kFirstPciGsi + (uint32_t{slot} + pin - 1) % 8; },
-       .line = [machine](uint32_t gsi) -> IrqLine& { return machine->vm_->line(gsi); }},
-      saved()));
+  machine_.root_ =
+      TRY(PciRoot::create({.gsi_of = [](uint8_t slot, uint8_t pin) { return kFirstPciGsi + (uint32_t{slot} + pin - 1) % 8; },
+                           .line = [machine](uint32_t gsi) -> IrqLine& { return machine->vm_->line(gsi); }},
+                          saved()));
   if (microvm) {
     TRY_VOID(machine_.root_->map_ecam(machine_.mmio_, kEcam));
   }
@@ -175,8 +178,8 @@ Result<void> MachineBuilder::add_serials() {
 VirtioPci::Options MachineBuilder::virtio_options(std::string id, const VirtioSettings& settings) const {
   VirtioPci::Options options;
   options.id = std::move(id);
-  options.transitional = settings.version == VirtioVersion::transitional ||
-                         (settings.version == VirtioVersion::automatic && pc());
+  options.transitional =
+      settings.version == VirtioVersion::transitional || (settings.version == VirtioVersion::automatic && pc());
   options.legacy_only = settings.version == VirtioVersion::legacy;
   options.packed_ring = settings.ring == RingLayout::packed;
   options.event_index = settings.event_index;
@@ -204,8 +207,9 @@ Result<void> MachineBuilder::add_disks() {
     spec.options.id = id;
     spec.options.backend = TRY(open_raw(std::move(raw)));
     spec.options.serial = disk.serial;
-    spec.options.queues = disk.queues != 0 ? static_cast<uint16_t>(disk.queues)
-                                           : static_cast<uint16_t>(std::min<uint32_t>(config_.cpu.count, kMaxAutoDiskQueues));
+    spec.options.queues = disk.queues != 0
+                              ? static_cast<uint16_t>(disk.queues)
+                              : static_cast<uint16_t>(std::min<uint32_t>(config_.cpu.count, kMaxAutoDiskQueues));
     spec.options.queue_size = static_cast<uint16_t>(disk.queue_size);
     spec.options.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
     spec.options.on_io_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };

@@ -1,7 +1,7 @@
 #include "vmm/machine/irqchip_state.h"
 
-#include <cstring>
 #include <sys/ioctl.h>
+#include <cstring>
 
 namespace lodge {
 namespace {

@@ -15,8 +15,8 @@ struct IrqchipState {
   std::vector<uint8_t> pic_master;  // struct kvm_irqchip each
   std::vector<uint8_t> pic_slave;
   std::vector<uint8_t> ioapic;
-  std::vector<uint8_t> pit;         // struct kvm_pit_state2; empty: none
-  uint64_t clock = 0;               // kvm-clock, nanoseconds
+  std::vector<uint8_t> pit;  // struct kvm_pit_state2; empty: none
+  uint64_t clock = 0;        // kvm-clock, nanoseconds
   friend bool operator==(const IrqchipState&, const IrqchipState&) = default;
 };
 
@@ -26,8 +26,8 @@ struct Schema<IrqchipState> {
   static constexpr std::string_view name = "irqchip";
   static constexpr uint16_t version = 1;
   static constexpr auto fields =
-      std::tuple{field(1, "pic-master", &S::pic_master), field(2, "pic-slave", &S::pic_slave), field(3, "ioapic", &S::ioapic),
-                 field(4, "pit", &S::pit), field(5, "clock", &S::clock)};
+      std::tuple{field(1, "pic-master", &S::pic_master), field(2, "pic-slave", &S::pic_slave),
+                 field(3, "ioapic", &S::ioapic), field(4, "pit", &S::pit), field(5, "clock", &S::clock)};
 };
 
 // On control, with all vCPUs parked.

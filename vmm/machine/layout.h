@@ -12,7 +12,7 @@ inline constexpr uint64_t kPciWindow32 = 0xC000'0000;
 inline constexpr uint64_t kPciWindow32Size = 0x2000'0000;
 inline constexpr uint64_t kEcam = 0xE000'0000;  // microvm
 inline constexpr uint64_t kEcamSize = 256 * kMiB;
-inline constexpr uint64_t kEcamMapped = kMiB;  // bus 0 is all there is
+inline constexpr uint64_t kEcamMapped = kMiB;               // bus 0 is all there is
 inline constexpr uint64_t kReducedPowerBase = 0xFEB0'0000;  // microvm
 
 // Above RAM: a window for 64-bit BARs, of this size and alignment.

@@ -1,8 +1,8 @@
 #include "vmm/machine/machine.h"
 
+#include <sys/ioctl.h>
 #include <algorithm>
 #include <cstring>
-#include <sys/ioctl.h>
 
 #include "base/log.h"
 
@@ -288,9 +288,7 @@ void Machine::vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string wha
 
 void Machine::follow(OnEvent policy, MachineStatus ended, int exit_status) {
   switch (policy) {
-    case OnEvent::restart:
-      reset([](const Result<void>&) {});
-      return;
+    case OnEvent::restart: reset([](const Result<void>&) {}); return;
     case OnEvent::preserve:
       // guest_runs_ may still be true: make the stop complete, whatever the vCPUs did.
       guest_runs_ = true;

@@ -24,7 +24,16 @@
 
 namespace lodge {
 
-enum class MachineStatus : uint8_t { prelaunch, running, paused, saving, io_error, shutdown, guest_panicked, internal_error };
+enum class MachineStatus : uint8_t {
+  prelaunch,
+  running,
+  paused,
+  saving,
+  io_error,
+  shutdown,
+  guest_panicked,
+  internal_error
+};
 [[nodiscard]] std::string_view to_string(MachineStatus status);
 
 // What happened, for the control socket's events. `details`: names and values, in order.
@@ -98,12 +107,12 @@ class Machine {
   void pause_as(MachineStatus status, Done done);
   void start_guest();
   void stop_guest(std::function<void()> stopped);
-  void power_event(PowerEvent event, int code);          // any vCPU thread
+  void power_event(PowerEvent event, int code);  // any vCPU thread
   void handle_power(PowerEvent event, int code);
   void vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string what);
   void follow(OnEvent policy, MachineStatus ended, int exit_status);
-  void block_error(const BlockErrorEvent& event);        // any I/O loop
-  void balloon_changed(uint64_t inflated);               // any vCPU thread; bytes the guest gave
+  void block_error(const BlockErrorEvent& event);  // any I/O loop
+  void balloon_changed(uint64_t inflated);         // any vCPU thread; bytes the guest gave
   void enqueue(std::function<void(std::function<void()> next)> operation);
   void run_next();
   [[nodiscard]] Result<void> reset_now();

@@ -1,9 +1,9 @@
 #include "vmm/machine/vcpu_thread.h"
 
-#include <csignal>
-#include <cstring>
 #include <pthread.h>
 #include <unistd.h>
+#include <csignal>
+#include <cstring>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -16,7 +16,7 @@ int kick_signal() { return SIGRTMIN; }
 }  // namespace
 
 void VcpuThread::install_kick_signal() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) {};  // the interruption is all that is wanted; no SA_RESTART
   sigemptyset(&action.sa_mask);
   ::sigaction(kick_signal(), &action, nullptr);
@@ -119,8 +119,8 @@ void VcpuThread::handle_exit() {
       fault(Fault::internal_error, fmt::format("system event {}; {}", page.system_event.type, vcpu_->describe_registers()));
       return;
     case KVM_EXIT_INTERNAL_ERROR:
-      fault(Fault::internal_error, fmt::format("KVM internal error, suberror {}; {}", page.internal.suberror,
-                                               vcpu_->describe_registers()));
+      fault(Fault::internal_error,
+            fmt::format("KVM internal error, suberror {}; {}", page.internal.suberror, vcpu_->describe_registers()));
       return;
     case KVM_EXIT_FAIL_ENTRY:
       fault(Fault::entry_failed, fmt::format("the processor refused to enter the guest, reason {:#x}; {}",

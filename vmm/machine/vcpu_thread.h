@@ -21,8 +21,8 @@ class VcpuThread {
  public:
   enum class Fault : uint8_t { triple_fault, internal_error, entry_failed };
   struct Hooks {
-    std::function<void()> on_thread_start;                                     // seccomp, affinity
-    std::function<void(uint32_t vcpu, Fault, std::string what)> on_fault;      // on the vCPU thread; it parks afterwards
+    std::function<void()> on_thread_start;                                 // seccomp, affinity
+    std::function<void(uint32_t vcpu, Fault, std::string what)> on_fault;  // on the vCPU thread; it parks afterwards
   };
 
   VcpuThread(uint32_t index, std::unique_ptr<KvmVcpu> vcpu, Bus& mmio, Bus& pio, Hooks hooks);

@@ -57,10 +57,10 @@ void CmosRtc::put16(size_t at, uint64_t value) {
 
 void CmosRtc::set_sizes(uint64_t low_ram, uint64_t high_ram) {
   const Lock lock(mutex_);
-  put16(0x15, 640);                                                       // KiB of base memory
-  put16(0x17, (low_ram - std::min(low_ram, kMiB)) / kKiB);                 // KiB above 1 MiB
+  put16(0x15, 640);                                         // KiB of base memory
+  put16(0x17, (low_ram - std::min(low_ram, kMiB)) / kKiB);  // KiB above 1 MiB
   put16(0x30, (low_ram - std::min(low_ram, kMiB)) / kKiB);
-  put16(0x34, (low_ram - std::min(low_ram, 16 * kMiB)) / (64 * kKiB));     // 64 KiB units above 16 MiB
+  put16(0x34, (low_ram - std::min(low_ram, 16 * kMiB)) / (64 * kKiB));          // 64 KiB units above 16 MiB
   const uint64_t above = std::min<uint64_t>(high_ram / (64 * kKiB), 0xFFFFFF);  // above 4 GiB, three bytes
   put16(0x5B, above & 0xFFFF);
   state_.ram[0x5D] = static_cast<uint8_t>(above >> 16);

@@ -21,8 +21,8 @@ struct Schema<CmosRtcState> {
   using S = CmosRtcState;
   static constexpr std::string_view name = "cmos-rtc";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{field(1, "index", &S::index), field(2, "ram", &S::ram),
-                                            field(3, "offset-seconds", &S::offset_seconds)};
+  static constexpr auto fields =
+      std::tuple{field(1, "index", &S::index), field(2, "ram", &S::ram), field(3, "offset-seconds", &S::offset_seconds)};
 };
 
 }  // namespace lodge

@@ -33,9 +33,7 @@ class DebugExit final : public Device, public IoHandler {
   [[nodiscard]] std::string_view id() const override { return "debug-exit"; }
   void save(StateWriter&) const override {}
   uint64_t io_read(IoAccess) override { return 0; }
-  void io_write(IoAccess, uint64_t value) override {
-    power_(PowerEvent::exit, static_cast<int>(((value << 1) | 1) & 0xFF));
-  }
+  void io_write(IoAccess, uint64_t value) override { power_(PowerEvent::exit, static_cast<int>(((value << 1) | 1) & 0xFF)); }
 
  private:
   explicit DebugExit(PowerFn power) : power_(std::move(power)) {}

@@ -3,9 +3,9 @@
 namespace lodge {
 namespace {
 
-constexpr uint16_t kPowerButtonBit = 1U << 8;   // PM1 status and enable
-constexpr uint16_t kStatusClearable = 0x8F31;   // bits that a guest clears by writing 1
-constexpr uint16_t kSciEnable = 1;              // PM1 control
+constexpr uint16_t kPowerButtonBit = 1U << 8;  // PM1 status and enable
+constexpr uint16_t kStatusClearable = 0x8F31;  // bits that a guest clears by writing 1
+constexpr uint16_t kSciEnable = 1;             // PM1 control
 constexpr uint16_t kSleepEnable = 1U << 13;
 constexpr uint64_t kTimerHertz = 3579545;
 
@@ -56,9 +56,10 @@ void FixedPower::press_power_button() {
 uint64_t FixedPower::read_pm(IoAccess access) {
   const Lock lock(mutex_);
   // 128-bit arithmetic: nanoseconds since boot times hertz outgrows 64 bits after an hour and a half.
-  const auto ticks = static_cast<uint32_t>(static_cast<unsigned __int128>(timer_nanoseconds()) * kTimerHertz / 1'000'000'000);
-  const std::array<uint64_t, 2> words{
-      state_.status | uint64_t{state_.enable} << 16 | uint64_t{state_.control} << 32, uint64_t{ticks}};
+  const auto ticks =
+      static_cast<uint32_t>(static_cast<unsigned __int128>(timer_nanoseconds()) * kTimerHertz / 1'000'000'000);
+  const std::array<uint64_t, 2> words{state_.status | uint64_t{state_.enable} << 16 | uint64_t{state_.control} << 32,
+                                      uint64_t{ticks}};
   const uint64_t word = words[access.offset / 8] >> (8 * (access.offset % 8));
   return truncate_to(word, access.size);
 }

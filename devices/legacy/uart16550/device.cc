@@ -5,8 +5,16 @@
 namespace lodge {
 namespace {
 
-enum Register : uint64_t { kData = 0, kInterruptEnable = 1, kInterruptId = 2, kLineControl = 3, kModemControl = 4,
-                           kLineStatus = 5, kModemStatus = 6, kScratch = 7 };
+enum Register : uint64_t {
+  kData = 0,
+  kInterruptEnable = 1,
+  kInterruptId = 2,
+  kLineControl = 3,
+  kModemControl = 4,
+  kLineStatus = 5,
+  kModemStatus = 6,
+  kScratch = 7
+};
 
 constexpr uint8_t kIerReceive = 1;
 constexpr uint8_t kIerTransmit = 2;
@@ -29,7 +37,8 @@ constexpr size_t kTransmitBuffer = 16384;  // how much output waits for a slow o
 
 }  // namespace
 
-Uart16550::Uart16550(Options options, const DeviceEnv& env, IrqLine& irq) : options_(std::move(options)), env_(env), irq_(irq) {}
+Uart16550::Uart16550(Options options, const DeviceEnv& env, IrqLine& irq)
+    : options_(std::move(options)), env_(env), irq_(irq) {}
 
 Result<std::unique_ptr<Uart16550>> Uart16550::create(Options options, const DeviceEnv& env, IrqLine& irq,
                                                      const StateReader* saved) {

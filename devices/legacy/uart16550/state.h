@@ -28,12 +28,11 @@ struct Schema<Uart16550State> {
   using S = Uart16550State;
   static constexpr std::string_view name = "uart16550";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields =
-      std::tuple{field(1, "ier", &S::ier),         field(2, "lcr", &S::lcr),
-                 field(3, "mcr", &S::mcr),         field(4, "scratch", &S::scratch),
-                 field(5, "fcr", &S::fcr),         field(6, "divisor", &S::divisor),
-                 field(7, "overrun", &S::overrun), field(8, "thre-pending", &S::thre_pending),
-                 field(9, "receive", &S::receive), field(10, "transmit", &S::transmit)};
+  static constexpr auto fields = std::tuple{field(1, "ier", &S::ier),         field(2, "lcr", &S::lcr),
+                                            field(3, "mcr", &S::mcr),         field(4, "scratch", &S::scratch),
+                                            field(5, "fcr", &S::fcr),         field(6, "divisor", &S::divisor),
+                                            field(7, "overrun", &S::overrun), field(8, "thre-pending", &S::thre_pending),
+                                            field(9, "receive", &S::receive), field(10, "transmit", &S::transmit)};
 };
 
 }  // namespace lodge

@@ -1,9 +1,9 @@
 // EventLoop and LoopThread: posts, run_sync, timers, watches, cancelling from inside callbacks.
 #include "base/io/event_loop.h"
 
-#include <catch2/catch.hpp>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include "base/io/loop_thread.h"
 

@@ -1,10 +1,10 @@
 // Guest RAM: holes, overflow, views, dirty tracking, discard, lazy restore.
 #include "base/memory/guest_memory.h"
 
-#include <catch2/catch.hpp>
 #include <sys/mman.h>
-#include <thread>
 #include <unistd.h>
+#include <catch2/catch.hpp>
+#include <thread>
 
 namespace lodge {
 namespace {
@@ -42,9 +42,18 @@ TEST_CASE("memory_refuses_ranges_that_are_not_ram") {
     uint64_t length;
     bool good;
   } cases[] = {
-      {0, 1 * kMiB, true},        {1 * kMiB - 1, 1, true},     {1 * kMiB - 1, 2, false},       {1 * kMiB, 1, false},
-      {kHigh, 2 * kMiB, true},    {kHigh - 1, 2, false},       {0, kHigh + 1, false},          {kHigh, UINT64_MAX, false},
-      {UINT64_MAX, 2, false},     {UINT64_MAX, 1, false},      {16, UINT64_MAX - 15, false},   {kHigh + 2 * kMiB, 1, false},
+      {0, 1 * kMiB, true},
+      {1 * kMiB - 1, 1, true},
+      {1 * kMiB - 1, 2, false},
+      {1 * kMiB, 1, false},
+      {kHigh, 2 * kMiB, true},
+      {kHigh - 1, 2, false},
+      {0, kHigh + 1, false},
+      {kHigh, UINT64_MAX, false},
+      {UINT64_MAX, 2, false},
+      {UINT64_MAX, 1, false},
+      {16, UINT64_MAX - 15, false},
+      {kHigh + 2 * kMiB, 1, false},
       {kHigh + 4096, 1 * kMiB, true},
   };
   for (const auto& one : cases) {
@@ -67,7 +76,7 @@ TEST_CASE("dirty_tracking_sees_every_write_path_once") {
   REQUIRE(memory->write(Gpa{0}, uint8_t{1}));  // not tracked yet
   memory->start_dirty_tracking();
   CHECK(dirty(*memory, 0) == std::vector<uint64_t>(4));
-  REQUIRE(memory->write(Gpa{2 * 4096 - 1}, uint16_t{1}));  // pages 1 and 2
+  REQUIRE(memory->write(Gpa{2 * 4096 - 1}, uint16_t{1}));    // pages 1 and 2
   REQUIRE(memory->fill(Gpa{4 * 4096}, 4097, std::byte{1}));  // 4 and 5
   const auto view = *memory->view(Gpa{64 * 4096}, 4096, Access::write);
   view.write(8, uint32_t{7});

@@ -1,10 +1,10 @@
 // Result, Error and the TRY macros; units; descriptors.
 #include "base/result.h"
 
-#include <catch2/catch.hpp>
 #include <fcntl.h>
-#include <memory>
 #include <unistd.h>
+#include <catch2/catch.hpp>
+#include <memory>
 
 #include "base/bytes.h"
 #include "base/fd.h"
@@ -39,7 +39,7 @@ TEST_CASE("try_passes_values_and_errors_on") {
 }
 
 TEST_CASE("errno_errors_have_text_and_code") {
-  const auto outcome = [] () -> Result<void> { return fail_errno(ENOENT, "open {}", "x"); }();
+  const auto outcome = []() -> Result<void> { return fail_errno(ENOENT, "open {}", "x"); }();
   CHECK(outcome.error().message == "open x: No such file or directory");
   CHECK(outcome.error().code == ENOENT);
   CHECK(context(outcome.error(), "disk").error().code == ENOENT);

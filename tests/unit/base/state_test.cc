@@ -40,9 +40,10 @@ struct Schema<OuterState> {
   using S = OuterState;
   static constexpr std::string_view name = "test-outer";
   static constexpr uint16_t version = 2;
-  static constexpr auto fields = std::tuple{
-      field(1, "big", &S::big),     field(2, "flag", &S::flag),   field(3, "colour", &S::colour), field(4, "text", &S::text),
-      field(5, "bytes", &S::bytes), field(6, "list", &S::list),   field(7, "inner", &S::inner),   field(8, "inners", &S::inners)};
+  static constexpr auto fields =
+      std::tuple{field(1, "big", &S::big),     field(2, "flag", &S::flag),    field(3, "colour", &S::colour),
+                 field(4, "text", &S::text),   field(5, "bytes", &S::bytes),  field(6, "list", &S::list),
+                 field(7, "inner", &S::inner), field(8, "inners", &S::inners)};
 };
 template <>
 struct Schema<NewerState> {
@@ -80,9 +81,7 @@ TEST_CASE("state_round_trip_gives_the_same_value") {
   CHECK(*read_back(written(OuterState{})) == OuterState{});
 }
 
-TEST_CASE("state_at_its_defaults_takes_no_bytes_but_the_record") {
-  CHECK(written(OuterState{}).size() < 40);
-}
+TEST_CASE("state_at_its_defaults_takes_no_bytes_but_the_record") { CHECK(written(OuterState{}).size() < 40); }
 
 TEST_CASE("state_truncated_at_any_byte_is_refused") {
   const StateBytes whole = written(full());

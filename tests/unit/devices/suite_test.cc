@@ -173,8 +173,12 @@ void poke_everything(TestMachine& machine, unsigned seed) {
 
 void poke_function(TestMachine& machine, unsigned seed, int count) {
   std::mt19937 random(seed);
-  constexpr uint64_t kBars[] = {GuestDriver::kModernBar, GuestDriver::kModernBar + 0x1000, GuestDriver::kModernBar + 0x2000,
-                                GuestDriver::kModernBar + 0x3000, GuestDriver::kMsixBar, GuestDriver::kMsixBar + 0x8000};
+  constexpr uint64_t kBars[] = {GuestDriver::kModernBar,
+                                GuestDriver::kModernBar + 0x1000,
+                                GuestDriver::kModernBar + 0x2000,
+                                GuestDriver::kModernBar + 0x3000,
+                                GuestDriver::kMsixBar,
+                                GuestDriver::kMsixBar + 0x8000};
   for (int i = 0; i < count; ++i) {
     const auto size = static_cast<uint8_t>(1U << random() % 4);
     const uint64_t at = kBars[random() % std::size(kBars)] + random() % 0x60;

@@ -68,7 +68,7 @@ TEST_CASE("bus_refuses_overlaps_and_names_the_other") {
     uint64_t base;
     uint64_t size;
     bool good;
-  } cases[] = {{0x100, 1, false}, {0x10F, 1, false}, {0x110, 1, true},  {0xFF, 1, true},    {0xFF, 2, false},
+  } cases[] = {{0x100, 1, false},    {0x10F, 1, false},   {0x110, 1, true},     {0xFF, 1, true},    {0xFF, 2, false},
                {0xF0, 0x200, false}, {0x110, 0xF0, true}, {0x110, 0xF1, false}, {0x20F, 10, false}, {0x104, 4, false}};
   for (const auto& one : cases) {
     INFO(one.base << "+" << one.size);

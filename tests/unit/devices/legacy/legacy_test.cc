@@ -1,4 +1,5 @@
-// UART, clock and power registers: what the guests of tests/guests cannot see from inside (interrupt lines, time, power events).
+// UART, clock and power registers: what the guests of tests/guests cannot see from inside (interrupt lines, time, power
+// events).
 #include <catch2/catch.hpp>
 
 #include "devices/legacy/cmos_rtc/device.h"
@@ -215,7 +216,8 @@ TEST_CASE("rtc_shows_the_time_in_every_format") {
 TEST_CASE("rtc_takes_a_new_time_and_runs_on_from_it") {
   Clock clock;
   clock.set(0x0B, 0x82);  // hold
-  const uint8_t values[][2] = {{0x00, 0x59}, {0x02, 0x59}, {0x04, 0x23}, {0x07, 0x31}, {0x08, 0x12}, {0x09, 0x99}, {0x32, 0x19}};
+  const uint8_t values[][2] = {{0x00, 0x59}, {0x02, 0x59}, {0x04, 0x23}, {0x07, 0x31},
+                               {0x08, 0x12}, {0x09, 0x99}, {0x32, 0x19}};
   for (const auto& [index, value] : values) {
     clock.set(index, value);
   }
@@ -249,7 +251,8 @@ TEST_CASE("rtc_keeps_bytes_and_survives_nonsense_times") {
   for (int index = 0x0E; index < 0x80; ++index) {
     if (index != 0x32) {
       clock.set(static_cast<uint8_t>(index), static_cast<uint8_t>(index ^ 0x55));
-      CHECK(clock.get(static_cast<uint8_t>(index | 0x80)) == static_cast<uint64_t>(index ^ 0x55));  // bit 7 is not part of the number
+      CHECK(clock.get(static_cast<uint8_t>(index | 0x80)) ==
+            static_cast<uint64_t>(index ^ 0x55));  // bit 7 is not part of the number
     }
   }
   for (int value = 0; value < 256; ++value) {
@@ -306,8 +309,8 @@ TEST_CASE("fixed_power_tells_of_shutdown_and_reset") {
   machine.out(0x604, 0x2000, 2);
   machine.out(0x64, 0xFE);
   power->reset_port().io_write({0, 1, 0}, 6);
-  CHECK(machine.power == std::vector<std::pair<PowerEvent, int>>{
-                             {PowerEvent::shutdown, 0}, {PowerEvent::reset, 0}, {PowerEvent::reset, 0}});
+  CHECK(machine.power ==
+        std::vector<std::pair<PowerEvent, int>>{{PowerEvent::shutdown, 0}, {PowerEvent::reset, 0}, {PowerEvent::reset, 0}});
 }
 
 TEST_CASE("fixed_power_timer_counts_and_goes_on_after_restore") {

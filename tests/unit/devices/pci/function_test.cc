@@ -80,7 +80,8 @@ TEST_CASE("bars_report_their_size_and_kind") {
   const struct {
     uint16_t at;
     uint32_t expected;
-  } cases[] = {{0x10, 0xFFFFFFE1}, {0x14, 0xFFFFF000}, {0x18, 0xFFF0000C}, {0x1C, 0xFFFFFFFF}, {0x20, 0xFFFF0000}, {0x24, 0}};
+  } cases[] = {{0x10, 0xFFFFFFE1}, {0x14, 0xFFFFF000}, {0x18, 0xFFF0000C},
+               {0x1C, 0xFFFFFFFF}, {0x20, 0xFFFF0000}, {0x24, 0}};
   for (const auto& one : cases) {
     bench.set(one.at, 0xFFFFFFFF);
     INFO(one.at);

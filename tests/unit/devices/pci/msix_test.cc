@@ -9,7 +9,8 @@ namespace lodge::test {
 namespace {
 
 struct Bench {
-  explicit Bench(uint16_t vectors = 3, const MsixState* saved = nullptr) : msix(must(Msix::create(vectors, factory, saved))) {}
+  explicit Bench(uint16_t vectors = 3, const MsixState* saved = nullptr)
+      : msix(must(Msix::create(vectors, factory, saved))) {}
   void write(uint64_t offset, uint64_t value, uint8_t size = 4) { msix->io_write({offset, size, 0}, value); }
   uint64_t read(uint64_t offset, uint8_t size = 4) { return msix->io_read({offset, size, 0}); }
   uint64_t pending() { return read(Msix::kPbaOffset, 8); }

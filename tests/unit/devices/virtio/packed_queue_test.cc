@@ -86,7 +86,8 @@ TEST_CASE("packed_queue_wraps_at_any_offset_and_any_size") {
 
 TEST_CASE("packed_queue_follows_indirect_tables_when_agreed") {
   Bench bench;
-  bench.ring.add_indirect(bench.data(4096), {{bench.data(), 8, false}, {bench.data(64), 16, true}, {bench.data(96), 1, true}});
+  bench.ring.add_indirect(bench.data(4096),
+                          {{bench.data(), 8, false}, {bench.data(64), 16, true}, {bench.data(96), 1, true}});
   const auto chain = bench.queue->pop();
   REQUIRE(chain);
   CHECK(chain->readable_bytes() == 8);

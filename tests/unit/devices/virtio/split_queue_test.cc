@@ -92,7 +92,10 @@ TEST_CASE("split_queue_goes_round_many_times") {
 TEST_CASE("chain_copies_across_buffers_and_stops_at_the_end") {
   Bench bench;
   must(bench.machine.memory->write_bytes(bench.data(), bytes_of(std::string_view("0123456789abcdef"))));
-  bench.ring.add({{bench.data(), 4, false}, {bench.data(4), 0, false}, {bench.data(8), 4, false}, {bench.data(100), 3, true},
+  bench.ring.add({{bench.data(), 4, false},
+                  {bench.data(4), 0, false},
+                  {bench.data(8), 4, false},
+                  {bench.data(100), 3, true},
                   {bench.data(200), 3, true}});
   auto chain = bench.queue->pop();
   REQUIRE(chain);

@@ -362,8 +362,8 @@ TEST_CASE("Anything else is not a kernel") {
 }
 
 TEST_CASE("A missing, empty or odd file names itself and its role") {
-  CHECK(
-      mentions(MappedFile::open("/nonexistent/vmlinuz", "kernel"), "cannot open the kernel '/nonexistent/vmlinuz': No such file"));
+  CHECK(mentions(MappedFile::open("/nonexistent/vmlinuz", "kernel"),
+                 "cannot open the kernel '/nonexistent/vmlinuz': No such file"));
   CHECK(mentions(MappedFile::open("/dev/null", "kernel"), "not a regular file"));
   CHECK(mentions(MappedFile::open("/", "initrd"), "initrd '/'"));
   std::string path = (std::filesystem::temp_directory_path() / "lodge-empty-XXXXXX").string();
