@@ -204,9 +204,9 @@ def virtio_net_tap(run, machine="microvm", words="", net=""):
     run.finish(process)
 
 
-@family("garbage", packed=dict(options=",ring=packed", words="packed"), **MACHINES)
-def garbage(run, machine="microvm", options="", words=""):
+@family("garbage", packed=dict(options=",ring=packed"), **MACHINES)
+def garbage(run, machine="microvm", options=""):
     run.run("garbage", "--serial", "file=" + run.path("com2"), "--disk", f"path={disk(run)},queues=2{options}",
             "--net", "none" + options, "--rng", "on", "--balloon", "on", "--console", "file=" + run.path("console"),
             "--channel", f"socket={run.path('channel')},name=org.lodge.test", "--debug-console",
-            machine=machine, words="pc" if machine == "pc" else words)
+            machine=machine, words="pc" if machine == "pc" else "")

@@ -48,7 +48,7 @@ class Run:
                    "--kernel", str(self.guests / guest), "--append", words, "--serial", "file=" + self.path("com1"), *options]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=open(self.path("log"), "wb"), **popen)
 
-    def finish(self, process, status=PASSED, timeout=100):
+    def finish(self, process, status=PASSED, timeout=240):
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
