@@ -35,6 +35,37 @@ def vmm(tmp_path):
         print(machine.report())
 
 
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    """A folder of the module's own."""
+    folder = tmp_path_factory.mktemp("shared")
+    yield str(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def shared_vmm(shared_folder):
+    """As vmm, for guests that all tests of a module use."""
+    started = []
+
+    def start(**options):
+        options.setdefault("name", f"vm{len(started)}")
+        machine = Vmm(shared_folder, **options)
+        started.append(machine)
+        return machine
+
+    yield start
+    for machine in started:
+        machine.kill()
+        print(machine.report())
+
+
+@pytest.fixture(scope="module")
+def shared_root(base_image, shared_folder):
+    """As root_disk, for the module."""
+    return disks.copy_sparse(base_image, f"{shared_folder}/root.ext4")
+
+
 @pytest.fixture
 def tap():
     """A tap with an address in a network namespace of its own."""

@@ -31,6 +31,7 @@ class DirectFolder:
         self.path = f"{folder}/direct"
         os.mkdir(self.path)
         subprocess.run(["mkfs.ext4", "-q", "-m", "0", self.image], check=True)
+        subprocess.run(["modprobe", "-q", "loop"], check=False)  # it may be part of the kernel
         subprocess.run(["mount", "-o", "loop", self.image, self.path], check=True)
 
     def close(self):

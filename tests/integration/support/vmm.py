@@ -117,7 +117,9 @@ class Vmm:
         raise AssertionError("no Pss in smaps_rollup")
 
     def kill(self):
-        """Ends the process and all it started, if they still run."""
+        """Ends the process and all it started, if they still run; once is enough."""
+        if self.pidfd < 0:
+            return
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -126,6 +128,7 @@ class Vmm:
         if self._control:
             self._control.close()
         os.close(self.pidfd)
+        self.pidfd = -1
         for stream in (self.serial, self.errors):
             stream.wait_end(places.EXIT_SECONDS)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
