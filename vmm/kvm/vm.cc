@@ -229,6 +229,14 @@ Result<void> KvmVm::set_up() {
   return commit_routes();
 }
 
+uint64_t KvmVm::tsc_khz() const {
+  if (kvm_.capability(KVM_CAP_VM_TSC_CONTROL) <= 0) {
+    return 0;
+  }
+  const int khz = kvm_ioctl_value(fd_.get(), KVM_GET_TSC_KHZ, 0);
+  return khz > 0 ? static_cast<uint64_t>(khz) : 0;
+}
+
 Result<void> KvmVm::map_memory(const GuestMemory& memory) {
   uint32_t slot = 0;
   for (const MemoryRegion& region : memory.regions()) {

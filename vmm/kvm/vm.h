@@ -32,6 +32,9 @@ class KvmVm final : public MsiFactory, public Doorbells {
   [[nodiscard]] const Kvm& kvm() const { return kvm_; }
   [[nodiscard]] const Options& options() const { return options_; }
 
+  // Frequency of a vCPU's time stamp counter when nothing else is asked for; 0: the kernel does not say.
+  [[nodiscard]] uint64_t tsc_khz() const;
+
   // Makes the regions of `memory` the guest's RAM. May run beside the rest of the set-up, on any one thread.
   [[nodiscard]] Result<void> map_memory(const GuestMemory& memory);
 

@@ -171,7 +171,7 @@ Result<void> MachineBuilder::create_vcpus() {
   HostCpu host = TRY(machine_.kvm_->host_cpu());
   CpuConfig cpu;
   cpu.topology = topology_;
-  cpu.tsc_khz = config_.cpu.tsc_khz;
+  cpu.tsc_khz = config_.cpu.tsc_khz != 0 ? config_.cpu.tsc_khz : machine_.vm_->tsc_khz();
   for (const std::string& feature : config_.cpu.features) {
     cpu.features.push_back(feature_request(feature));
   }

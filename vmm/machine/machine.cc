@@ -2,11 +2,16 @@
 
 #include <sys/ioctl.h>
 #include <algorithm>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 
 #include "base/log.h"
 
 namespace lodge {
+namespace {
+constexpr std::chrono::seconds kLastRequests(10);  // how long an ending process waits for requests in flight
+}  // namespace
 
 std::string_view to_string(MachineStatus status) {
   switch (status) {
@@ -25,11 +30,29 @@ std::string_view to_string(MachineStatus status) {
 Machine::Machine(const MachineConfig& config, EventLoop& control, Hooks hooks)
     : config_(config), control_(control), hooks_(std::move(hooks)) {}
 
-// The order matters: no vCPU runs, then no I/O loop runs, then the devices go.
+// The order matters: no vCPU runs, then nothing is in flight, then no I/O loop runs, then the devices go. Storage that does not
+// answer is waited for only so long.
 Machine::~Machine() {
   vcpus_.clear();
+  struct Quiet {
+    std::mutex mutex;
+    std::condition_variable changed;
+    size_t left = 0;
+  };
+  const auto quiet = std::make_shared<Quiet>();
+  quiet->left = devices_.size();
   for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) {
-    (*it)->quiesce([] {});
+    (*it)->quiesce([quiet] {
+      const std::scoped_lock lock(quiet->mutex);
+      --quiet->left;
+      quiet->changed.notify_all();
+    });
+  }
+  {
+    std::unique_lock lock(quiet->mutex);
+    if (!quiet->changed.wait_for(lock, kLastRequests, [&quiet] { return quiet->left == 0; })) {
+      log_warning("machine", "{} devices still have requests in flight; their storage or network does not answer", quiet->left);
+    }
   }
   io_threads_.clear();
   devices_.clear();
