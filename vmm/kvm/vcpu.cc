@@ -6,25 +6,10 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "vmm/kvm/blob.h"
 
 namespace lodge {
 namespace {
-
-template <class T>
-std::vector<uint8_t> to_blob(const T& value) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&value);  // SAFETY: bytes of a trivially copyable struct
-  return {bytes, bytes + sizeof(T)};
-}
-
-template <class T>
-Result<T> from_blob(const std::vector<uint8_t>& blob, std::string_view what) {
-  if (blob.size() != sizeof(T)) {
-    return fail("saved {} has {} bytes, KVM's struct has {}", what, blob.size(), sizeof(T));
-  }
-  T value;
-  std::memcpy(&value, blob.data(), sizeof(T));
-  return value;
-}
 
 // struct kvm_msrs with its flexible array.
 class MsrBuffer {

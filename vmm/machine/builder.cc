@@ -7,6 +7,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "vmm/boot/e820.h"
 #include "vmm/boot/smbios.h"
@@ -52,10 +53,7 @@ std::array<uint8_t, 16> parse_uuid(std::string_view text) {
   std::array<uint8_t, 16> uuid{};
   size_t digit = 0;
   for (const char c : text) {
-    const int value = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
+    const int value = hex_digit(c);
     if (value >= 0 && digit < 32) {
       uuid[digit / 2] = static_cast<uint8_t>((uuid[digit / 2] << 4) | value);
       ++digit;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <algorithm>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "devices/block/raw.h"
 #include "devices/net/none.h"
@@ -56,11 +57,7 @@ Result<net::MacAddress> parse_mac(std::string_view text) {
       return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
     }
     for (size_t digit = 0; digit < 2; ++digit) {
-      const char c = text[at + digit];
-      const int v = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+      const int v = hex_digit(text[at + digit]);
       if (v < 0) {
         return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
       }

@@ -1,26 +1,11 @@
 #include "vmm/machine/irqchip_state.h"
 
 #include <sys/ioctl.h>
-#include <cstring>
+
+#include "vmm/kvm/blob.h"
 
 namespace lodge {
 namespace {
-
-template <class T>
-std::vector<uint8_t> blob_of(const T& value) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&value);  // SAFETY: bytes of a trivially copyable struct
-  return {bytes, bytes + sizeof(T)};
-}
-
-template <class T>
-Result<T> from_blob(const std::vector<uint8_t>& blob, std::string_view what) {
-  if (blob.size() != sizeof(T)) {
-    return fail("saved {} has {} bytes, KVM's struct has {}", what, blob.size(), sizeof(T));
-  }
-  T value;
-  std::memcpy(&value, blob.data(), sizeof(T));
-  return value;
-}
 
 Result<std::vector<uint8_t>> save_chip(const KvmVm& vm, uint32_t id) {
   kvm_irqchip chip{};
@@ -28,7 +13,7 @@ Result<std::vector<uint8_t>> save_chip(const KvmVm& vm, uint32_t id) {
   if (kvm_ioctl(vm.get(), KVM_GET_IRQCHIP, &chip) < 0) {
     return fail_errno(errno, "read interrupt controller {}", id);
   }
-  return blob_of(chip);
+  return to_blob(chip);
 }
 
 Result<void> load_chip(const KvmVm& vm, uint32_t id, const std::vector<uint8_t>& blob) {
@@ -52,7 +37,7 @@ Result<IrqchipState> save_irqchip(const KvmVm& vm) {
     if (kvm_ioctl(vm.get(), KVM_GET_PIT2, &pit) < 0) {
       return fail_errno(errno, "read the 8254 timer");
     }
-    state.pit = blob_of(pit);
+    state.pit = to_blob(pit);
   }
   kvm_clock_data clock{};
   if (kvm_ioctl(vm.get(), KVM_GET_CLOCK, &clock) < 0) {
