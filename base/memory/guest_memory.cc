@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstring>
 
@@ -65,6 +66,9 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::span<const Range> 
     memory->total_ += range.size;
   }
   const uint64_t alignment = options.backing == MemoryBacking::hugetlb ? options.hugepage_size : 2 * kMiB;
+  if (!std::has_single_bit(alignment)) {
+    return fail("huge pages of {} bytes: the size is not a power of two", alignment);
+  }
   const uint64_t size = align_up(memory->total_, alignment);
   int map_flags = MAP_NORESERVE;
   if (options.backing == MemoryBacking::anonymous) {
