@@ -28,7 +28,7 @@ class Device {
   // From the configuration ("disk0"); the key in a saved state, never an index.
   [[nodiscard]] virtual std::string_view id() const = 0;
   // Stops all work; `done` runs (on any thread) once no I/O is in flight. Idempotent.
-  virtual void quiesce(Done done) { done(); }
+  virtual void quiesce(Done done) { done(); }  // NOLINT(performance-unnecessary-value-param): who waits keeps it
   virtual void resume() {}
   // Only while quiesced and with the vCPUs stopped.
   virtual void save(StateWriter& out) const = 0;
