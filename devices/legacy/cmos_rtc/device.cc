@@ -42,6 +42,9 @@ Result<std::unique_ptr<CmosRtc>> CmosRtc::create(const DeviceEnv& env, uint64_t 
     if (state.offset_seconds < -kYear9999 || state.offset_seconds > kYear9999) {
       return fail("saved clock is {} seconds off", state.offset_seconds);
     }
+    if (state.index >= state.ram.size()) {
+      return fail("saved clock has register {} selected", state.index);
+    }
     const Lock lock(self->mutex_);
     self->state_ = state;
   }
@@ -107,7 +110,8 @@ void CmosRtc::store_time() {
   t.tm_mon = decode(state_.ram[kMonth]) - 1;
   t.tm_year = decode(state_.ram[kCentury]) * 100 + decode(state_.ram[kYear]) - 1900;
   const time_t when = ::timegm(&t);  // out-of-range fields are carried over, as a counter chain would
-  state_.offset_seconds = static_cast<int64_t>(when) - now_();
+  // What the guest writes may be no date at all; the saved state is bounded, so this is.
+  state_.offset_seconds = std::clamp<int64_t>(static_cast<int64_t>(when) - now_(), -kYear9999, kYear9999);
 }
 
 uint8_t CmosRtc::read_register(uint8_t index) {

@@ -64,7 +64,7 @@ Result<std::unique_ptr<Uart16550>> Uart16550::create(Options options, const Devi
 }
 
 Uart16550::~Uart16550() {
-  env_.control.forget(this);
+  *alive_ = false;
   options_.backend->detach();
 }
 
@@ -234,7 +234,11 @@ void Uart16550::transmit(uint8_t value) {
     regs_.thre_pending = false;
   }
   if (!std::exchange(flush_posted_, true)) {
-    env_.control.post([this] { timer_ = env_.control.after(kGather, [this] { flush(); }); });
+    env_.control.post([this, alive = alive_] {
+      if (*alive) {
+        timer_ = env_.control.after(kGather, [this] { flush(); });
+      }
+    });
   }
 }
 

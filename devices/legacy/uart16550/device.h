@@ -57,6 +57,7 @@ class Uart16550 final : public Device, public IoHandler {
   IrqLine& irq_;
   Bus::Registration mapping_;
   EventLoop::Timer timer_;  // on the loop
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // posted work checks it; on the loop
   mutable Mutex mutex_;
   Uart16550State regs_ GUARDED_BY(mutex_);  // without the two byte lists, which follow
   std::deque<uint8_t> receive_ GUARDED_BY(mutex_);

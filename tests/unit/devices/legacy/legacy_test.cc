@@ -163,6 +163,14 @@ TEST_CASE("uart_state_keeps_bytes_on_their_way") {
   CHECK(second.machine.run_until([&] { return second.host->output == "ok"; }));
 }
 
+TEST_CASE("uart_destroyed_with_output_on_its_way_is_gone") {
+  Serial serial;
+  serial.out(0, 'x');
+  serial.device.reset();
+  serial.machine.turn();  // what it posted finds nobody
+  CHECK(serial.in(5) == 0xFF);
+}
+
 TEST_CASE("uart_state_with_too_many_bytes_is_refused") {
   StateWriter out;
   out.put("serial0", Uart16550State{.receive = std::vector<uint8_t>(17)});
@@ -263,6 +271,17 @@ TEST_CASE("rtc_keeps_bytes_and_survives_nonsense_times") {
   }
 }
 
+TEST_CASE("rtc_set_to_an_impossible_century_can_still_be_restored") {
+  Clock clock;
+  clock.set(0x0B, 0x06);
+  clock.set(0x32, 0xFF);
+  StateWriter out;
+  clock.device->save(out);
+  const auto reader = must(StateReader::parse(out.bytes()));
+  Clock second(512 * kMiB, 0, &reader);
+  CHECK(second.get(0x0D) == 0x80);
+}
+
 TEST_CASE("rtc_state_restores_bytes_and_offset_and_bounds_it") {
   Clock clock;
   clock.set(0x09, 0x30);
@@ -277,6 +296,10 @@ TEST_CASE("rtc_state_restores_bytes_and_offset_and_bounds_it") {
   bad.put("rtc0", CmosRtcState{.offset_seconds = INT64_MIN});
   const auto bad_reader = must(StateReader::parse(bad.bytes()));
   CHECK_THROWS(Clock(512 * kMiB, 0, &bad_reader));
+  StateWriter bad_index;
+  bad_index.put("rtc0", CmosRtcState{.index = 128});
+  const auto bad_index_reader = must(StateReader::parse(bad_index.bytes()));
+  CHECK_THROWS(Clock(512 * kMiB, 0, &bad_index_reader));
 }
 
 TEST_CASE("fixed_power_button_raises_the_sci_until_cleared") {
