@@ -130,6 +130,7 @@ void clear_while_input_waits() {
     (void)inb(kCom2 + kLsr);
   }
   outb(kCom2 + kIir, 0x07);
+  put2('.');
   uint8_t byte = 1;
   while (byte != 0) {
     WAIT_FOR((inb(kCom2 + kLsr) & 1) != 0);
