@@ -181,6 +181,7 @@ Result<pid_t> start_child(const PasstOptions& options, int socket) {
   std::vector<std::string> words = {options.program, "--foreground", "--quiet", "--one-off", "--fd", number};
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) {
     argv.push_back(word.data());
   }

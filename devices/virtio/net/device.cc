@@ -54,10 +54,10 @@ VirtioNet::VirtioNet(Options options) : options_(std::move(options)) {
   for (uint16_t i = 0; i < pairs_; ++i) {
     rx_.push_back(std::make_unique<NetRx>(*this, *options_.port.queues[i]));
     tx_.push_back(std::make_unique<NetTx>(*this, *options_.port.queues[i]));
-    sizes_[2U * i] = sizes_[2U * i + 1] = options_.queue_size;
+    sizes_[size_t{2} * i] = sizes_[size_t{2} * i + 1] = options_.queue_size;
     options_.port.queues[i]->set_enabled(i == 0);
   }
-  sizes_[2U * pairs_] = 64;
+  sizes_[size_t{2} * pairs_] = 64;
   if (!options_.vhost.empty()) {
     features_ &= ~net::kMergeable | options_.vhost[0]->features();  // the merging of buffers is the kernel's part
   }
