@@ -28,6 +28,8 @@ class MappedFile {
   ~MappedFile() { reset(); }
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // The pages that were read no longer count as this process's memory; they come back from the file when needed.
+  void release_pages() const;
 
  private:
   void reset();

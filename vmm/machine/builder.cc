@@ -251,6 +251,11 @@ Result<void> MachineBuilder::open_kernel() {
     boot_tables.low_ram_end = tables.high_size != 0 ? tables.high_base : low_ram_end(ram);
     boot_tables.rsdp = tables.rsdp;
     auto entry = load_kernel(*machine->memory_, files, boot_tables);
+    machine->kernel_.release_pages();
+    machine->initrd_.release_pages();
+    for (const auto& [file, text] : machine->modules_) {
+      file.release_pages();
+    }
     if (!entry) {
       return context(entry.error(), fmt::format("kernel '{}'", config.boot.kernel));
     }
