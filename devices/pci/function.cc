@@ -67,7 +67,9 @@ Result<void> PciFunction::add_msix(uint8_t bar, uint16_t vectors, const MsixStat
 void PciFunction::connect_intx(uint8_t pin, std::unique_ptr<SharedIrq::Source> line, uint8_t gsi) {
   const Lock lock(mutex_);
   config_[pci::kInterruptPin] = pin;
-  config_[pci::kInterruptLine] = gsi;
+  if (!restored_) {
+    config_[pci::kInterruptLine] = gsi;
+  }
   intx_ = std::move(line);
 }
 
@@ -250,6 +252,7 @@ Result<void> PciFunction::load_pci(const PciState& saved) {
   config_[pci::kCommand] = static_cast<uint8_t>(saved.command & writable_[pci::kCommand]);
   config_[pci::kCommand + 1] = static_cast<uint8_t>((saved.command >> 8) & writable_[pci::kCommand + 1]);
   config_[pci::kInterruptLine] = saved.interrupt_line;
+  restored_ = true;
   update_mappings();
   return {};
 }

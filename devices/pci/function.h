@@ -123,6 +123,7 @@ class PciFunction {
   std::unique_ptr<Msix> msix_;
   std::unique_ptr<SharedIrq::Source> intx_ GUARDED_BY(mutex_);
   bool intx_wanted_ GUARDED_BY(mutex_) = false;
+  bool restored_ GUARDED_BY(mutex_) = false;  // from a saved state: the interrupt line register is the guest's
   std::atomic<bool> bus_master_{false};
 };
 

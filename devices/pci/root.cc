@@ -155,7 +155,7 @@ void PciRoot::Ports::io_write(IoAccess access, uint64_t value) {
 uint64_t PciRoot::Ecam::io_read(IoAccess access) {
   const auto devfn = static_cast<uint8_t>(access.offset >> 12);
   const auto offset = static_cast<uint16_t>(access.offset & 0xFFF);
-  if (access.size == 8) {
+  if (access.size == 8 && (offset & 3) == 0) {
     return root_.read(devfn, offset, 4) | uint64_t{root_.read(devfn, static_cast<uint16_t>(offset + 4), 4)} << 32;
   }
   if ((offset & 3) + access.size > 4) {
@@ -167,7 +167,7 @@ uint64_t PciRoot::Ecam::io_read(IoAccess access) {
 void PciRoot::Ecam::io_write(IoAccess access, uint64_t value) {
   const auto devfn = static_cast<uint8_t>(access.offset >> 12);
   const auto offset = static_cast<uint16_t>(access.offset & 0xFFF);
-  if (access.size == 8) {
+  if (access.size == 8 && (offset & 3) == 0) {
     root_.write(devfn, offset, 4, static_cast<uint32_t>(value));
     root_.write(devfn, static_cast<uint16_t>(offset + 4), 4, static_cast<uint32_t>(value >> 32));
   } else if ((offset & 3) + access.size <= 4) {

@@ -208,6 +208,28 @@ TEST_CASE("root_ports_and_window_show_the_same_bytes") {
   CHECK(bench.machine.read(TestMachine::kEcam + 0x18003, 2) == 0xFFFF);
 }
 
+TEST_CASE("function_restored_before_it_is_plugged_keeps_the_guests_interrupt_line") {
+  Bench bench;
+  bench.set(0x3C, 0x55, 1);
+  const PciState saved = bench.function->pci_state();
+  TestMachine machine;
+  const auto second = std::make_shared<Sample>(*machine.env);
+  must(second->load_pci(saved));
+  must(machine.root->plug({3, 0}, second, true));
+  CHECK(machine.config(3, 0x3C, 1) == 0x55);
+  second->set_intx(true);
+  CHECK(machine.lines[19].level);
+}
+
+TEST_CASE("window_accesses_that_cross_doublewords_are_ignored") {
+  Bench bench;
+  for (const uint64_t at : {1, 2, 3}) {
+    CHECK(bench.machine.read(TestMachine::kEcam + 0x18000 + at, 8) == ~uint64_t{0});
+    bench.machine.write(TestMachine::kEcam + 0x18038 + at, 0, 8);
+  }
+  CHECK(bench.get(0x3C, 1) != 0);
+}
+
 TEST_CASE("function_state_restores_bars_and_is_checked") {
   Bench bench;
   bench.set(0x04, 0x403, 2);
