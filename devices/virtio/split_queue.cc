@@ -115,7 +115,7 @@ bool SplitQueue::publish() {
   if (!options_.event_index) {
     return (available_.load_acquire16(kFlagsAt) & kNoInterrupt) == 0;
   }
-  const uint16_t event = available_.load_acquire16(kRingAt + state_.size * 2U);
+  const uint16_t event = available_.load_acquire16(kRingAt + uint64_t{state_.size} * 2);
   const bool first = !std::exchange(published_once_, true);
   return first || static_cast<uint16_t>(now - event - 1) < static_cast<uint16_t>(now - old);
 }
@@ -124,7 +124,7 @@ void SplitQueue::set_kicks(bool wanted) {
   if (options_.event_index) {
     // Kicks come when the driver passes this index; while it is old, none do.
     if (wanted) {
-      used_.store_release16(kRingAt + state_.size * 8U, state_.next_avail);
+      used_.store_release16(kRingAt + uint64_t{state_.size} * 8, state_.next_avail);
     }
     return;
   }

@@ -25,7 +25,7 @@ void VirtioPci::start_queues() {
     legacy = state_.legacy;
   }
   device_->activate(Activation{env_.memory, features});
-  for (uint16_t i = 0; i < queues_.size(); ++i) {
+  for (uint16_t i = 0, count = static_cast<uint16_t>(queues_.size()); i < count; ++i) {
     Queue& queue = queues_[i];
     if (!queue.registers.enabled) {
       continue;
@@ -158,11 +158,13 @@ void VirtioPci::clear_registers() {
 }
 
 void VirtioPci::quiesce(Done done) {
+  bool at_rest = false;
   bool stop = false;
   {
     const Lock lock(registers_);
-    if (phase_ != Phase::idle && phase_ != Phase::parked) {
-      waiting_.push_back(std::move(done));
+    at_rest = phase_ == Phase::idle || phase_ == Phase::parked;
+    if (!at_rest) {
+      waiting_.push_back(done);
       stop = phase_ == Phase::running;
       if (stop) {
         phase_ = Phase::stopping;
@@ -171,7 +173,7 @@ void VirtioPci::quiesce(Done done) {
   }
   if (stop) {
     stop_queues();
-  } else if (done) {
+  } else if (at_rest) {
     done();
   }
 }

@@ -55,7 +55,7 @@ Result<std::shared_ptr<VirtioPci>> VirtioPci::create(const Options& options, std
 
 Result<void> VirtioPci::set_up(const StateReader* saved) {
   const auto sizes = device_->queue_sizes();
-  for (uint16_t i = 0; i < sizes.size(); ++i) {
+  for (uint16_t i = 0, count = static_cast<uint16_t>(sizes.size()); i < count; ++i) {
     Queue& queue = queues_[i];
     queue.registers.size = sizes[i];
     // Blocking: the ring's read waits on it. Nobody else reads it, apart from vhost, which polls.

@@ -8,7 +8,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   test::TestMachine& machine = fuzz::machine();
   const auto create = [&](const StateReader* saved) {
     auto device = test::must(VirtioRng::create({.id = "rng0"}, saved));
-    auto function = test::must(VirtioPci::create({.id = "rng0", .transitional = true}, std::move(device), *machine.env, saved));
+    auto function =
+        test::must(VirtioPci::create({.id = "rng0", .transitional = true}, std::move(device), *machine.env, saved));
     test::must(machine.root->plug({1, 0}, function, true));
     return function;
   };
@@ -18,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::require(machine.run_until([&] { return done; }));
   };
   auto function = create(nullptr);
-  for (const auto& [at, value] : {std::pair<uint16_t, uint32_t>{0x10, 0xC000}, {0x14, 0xC0100000}, {0x20, 0xC0000000}, {4, 7}}) {
+  for (const auto& [at, value] :
+       {std::pair<uint16_t, uint32_t>{0x10, 0xC000}, {0x14, 0xC0100000}, {0x20, 0xC0000000}, {4, 7}}) {
     machine.set_config(1, at, value);
   }
   fuzz::Input in(data, size);

@@ -7,7 +7,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   test::TestMachine& machine = fuzz::machine();
   fuzz::Input in(data, size);
   int64_t now = in.take<int32_t>();
-  const auto create = [&](const StateReader* saved) { return CmosRtc::create(*machine.env, kGiB, 5 * kGiB, [&] { return now; }, saved); };
+  const auto create = [&](const StateReader* saved) {
+    return CmosRtc::create(*machine.env, kGiB, 5 * kGiB, [&] { return now; }, saved);
+  };
   if (in.take<uint8_t>() == 0xFF) {  // a hostile saved state
     CmosRtcState state{in.take<uint8_t>(), {}, in.take<int64_t>()};
     std::ranges::copy(in.bytes(128), std::as_writable_bytes(std::span(state.ram)).begin());

@@ -57,7 +57,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           held.erase(held.begin() + arg % static_cast<long>(held.size()));
         }
         break;
-      case 7: queue->disable_kicks(); (void)queue->enable_kicks(); break;
+      case 7:
+        queue->disable_kicks();
+        (void)queue->enable_kicks();
+        break;
       case 8: machine.control->run_once(std::chrono::nanoseconds(0)); break;
       default:
         for (Chain& chain : held) {

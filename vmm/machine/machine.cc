@@ -30,8 +30,8 @@ std::string_view to_string(MachineStatus status) {
 Machine::Machine(const MachineConfig& config, EventLoop& control, Hooks hooks)
     : config_(config), control_(control), hooks_(std::move(hooks)) {}
 
-// The order matters: no vCPU runs, then nothing is in flight, then no I/O loop runs, then the devices go. Storage that does not
-// answer is waited for only so long.
+// The order matters: no vCPU runs, then nothing is in flight, then no I/O loop runs, then the devices go. Storage that does
+// not answer is waited for only so long.
 Machine::~Machine() {
   vcpus_.clear();
   struct Quiet {
@@ -51,7 +51,8 @@ Machine::~Machine() {
   {
     std::unique_lock lock(quiet->mutex);
     if (!quiet->changed.wait_for(lock, kLastRequests, [&quiet] { return quiet->left == 0; })) {
-      log_warning("machine", "{} devices still have requests in flight; their storage or network does not answer", quiet->left);
+      log_warning("machine", "{} devices still have requests in flight; their storage or network does not answer",
+                  quiet->left);
     }
   }
   io_threads_.clear();
@@ -59,7 +60,7 @@ Machine::~Machine() {
   root_.reset();  // the last owner of PCI functions, and of the lines they are wired to
 }
 
-void Machine::emit(MachineEvent event) const {
+void Machine::emit(const MachineEvent& event) const {
   if (hooks_.on_event) {
     hooks_.on_event(event);
   }
@@ -115,7 +116,7 @@ void Machine::stop_guest(std::function<void()> stopped) {
 }
 
 void Machine::resume(Done done) {
-  enqueue([this, done = std::move(done)](auto next) {
+  enqueue([this, done = std::move(done)](const auto& next) {
     if (finished_ || status_ == MachineStatus::internal_error || status_ == MachineStatus::shutdown) {
       done(fail("the guest cannot go on: its state is '{}'; reset it or start it again", to_string(status_)));
     } else {
@@ -137,7 +138,7 @@ void Machine::resume(Done done) {
 }
 
 void Machine::pause_as(MachineStatus status, Done done) {
-  enqueue([this, status, done = std::move(done)](auto next) {
+  enqueue([this, status, done = std::move(done)](const auto& next) {
     if (!guest_runs_) {
       done({});
       next();
@@ -153,7 +154,7 @@ void Machine::pause_as(MachineStatus status, Done done) {
 }
 
 void Machine::while_quiet(std::function<void(Done)> fn, After after, Done done) {
-  enqueue([this, fn = std::move(fn), after, done = std::move(done)](auto next) {
+  enqueue([this, fn = std::move(fn), after, done = std::move(done)](const auto& next) {
     if (finished_) {
       done(fail("the guest is off"));
       next();
@@ -187,7 +188,7 @@ void Machine::while_quiet(std::function<void(Done)> fn, After after, Done done) 
 }
 
 void Machine::reset(Done done) {
-  enqueue([this, done = std::move(done)](auto next) {
+  enqueue([this, done = std::move(done)](const auto& next) {
     const bool ran = guest_runs_ || status_ != MachineStatus::paused;
     stop_guest([this, ran, done, next] {
       auto outcome = reset_now();

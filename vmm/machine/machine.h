@@ -98,7 +98,7 @@ class Machine {
     return nullptr;
   }
   [[nodiscard]] std::string serial_path(size_t index) const;
-  void emit(MachineEvent event) const;
+  void emit(const MachineEvent& event) const;
 
  private:
   friend class MachineBuilder;

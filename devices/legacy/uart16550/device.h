@@ -56,7 +56,7 @@ class Uart16550 final : public Device, public IoHandler {
   const DeviceEnv env_;
   IrqLine& irq_;
   Bus::Registration mapping_;
-  EventLoop::Timer timer_;  // on the loop
+  EventLoop::Timer timer_;                                      // on the loop
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // posted work checks it; on the loop
   mutable Mutex mutex_;
   Uart16550State regs_ GUARDED_BY(mutex_);  // without the two byte lists, which follow
