@@ -12,6 +12,7 @@ inline test::TestMachine& machine() {
     return new test::TestMachine;  // for the life of the process
   }();
   instance->power.clear();
+  instance->msi.vectors.clear();  // each holds a descriptor
   return *instance;
 }
 

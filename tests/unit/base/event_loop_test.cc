@@ -158,6 +158,7 @@ TEST_CASE("watch_cancelled_in_its_own_callback_is_gone") {
   const auto loop = make_loop();
   Pipe pipe;
   int calls = 0;
+  Fd event(::eventfd(1, EFD_CLOEXEC));
   EventLoop::Watch watch;
   SECTION("readable") {
     watch = loop->on_readable(pipe.ends[0], [&] {
@@ -174,11 +175,10 @@ TEST_CASE("watch_cancelled_in_its_own_callback_is_gone") {
     pipe.send();
   }
   SECTION("event") {
-    const int event = ::eventfd(1, EFD_CLOEXEC);
-    watch = loop->on_event(event, [&] {
+    watch = loop->on_event(event.get(), [&] {
       ++calls;
       watch.reset();
-      ::close(event);
+      event.reset();
     });
   }
   CHECK(run_until(*loop, [&] { return calls == 1; }));
