@@ -140,7 +140,9 @@ Result<void> VirtioPci::load(const VirtioTransportState& saved) {
   if (saved.queues.size() != queues_.size()) {
     return fail("the saved state has {} queues, the device has {}", saved.queues.size(), queues_.size());
   }
-  if ((saved.driver_features & ~offered(saved.legacy)) != 0) {
+  // Before FEATURES_OK the register holds whatever the driver wrote.
+  const bool agreed = saved.legacy || (saved.status & (kStatusFeaturesOk | kStatusDriverOk)) != 0;
+  if (agreed && (saved.driver_features & ~offered(saved.legacy)) != 0) {
     return fail("the saved driver uses features {:#x} that this device does not offer",
                 saved.driver_features & ~offered(saved.legacy));
   }

@@ -99,7 +99,7 @@ VirtioPci::Action VirtioPci::common_write(uint64_t offset, uint8_t size, uint64_
     case kDeviceFeatureSelect: state_.device_feature_select = static_cast<uint32_t>(value); return Action::none;
     case kDriverFeatureSelect: state_.driver_feature_select = static_cast<uint32_t>(value); return Action::none;
     case kDriverFeature:
-      if (state_.driver_feature_select < 2 && (state_.status & kStatusFeaturesOk) == 0) {
+      if (state_.driver_feature_select < 2 && may_configure() && (state_.status & kStatusFeaturesOk) == 0) {
         const unsigned shift = 32 * state_.driver_feature_select;
         state_.driver_features = (state_.driver_features & ~(uint64_t{UINT32_MAX} << shift)) | (value << shift);
       }

@@ -404,6 +404,27 @@ TEST_CASE("transport_saved_running_and_created_from_it_is_equal_and_goes_on") {
   }
 }
 
+TEST_CASE("transport_saved_in_mid_negotiation_is_restored") {
+  Bench bench;
+  GuestDriver driver(bench.machine);
+  driver.set_status(3);
+  driver.accept(~uint64_t{0});  // refused once FEATURES_OK is tried; until then it stands in the register
+  const StateBytes saved = bench.save();
+  const auto reader = must(StateReader::parse(saved));
+  Bench second({}, &reader);
+  CHECK(second.save() == saved);
+}
+
+TEST_CASE("transport_features_cannot_change_while_it_runs") {
+  Bench bench;
+  GuestDriver driver(bench.machine);
+  driver.start();
+  driver.set_status(7);  // takes FEATURES_OK away
+  driver.accept(~uint64_t{0});
+  driver.set_common(kDriverFeatureSelect, 1, 4);
+  CHECK(driver.common(kDriverFeature, 4) == kVirtioVersion1 >> 32);
+}
+
 TEST_CASE("transport_state_that_does_not_fit_is_refused") {
   Bench bench;
   GuestDriver(bench.machine).start();
