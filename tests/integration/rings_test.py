@@ -50,7 +50,7 @@ def test_disk_and_network(vmm, base_image, empty_disk, variant):
         assert interrupt in interrupts and (("MSI" in interrupts) == ("nomsi" not in words)), interrupts
         fio.write_and_verify(guest, "/dev/vdb", mebibytes=4)
         assert " 0% packet loss" in guest.run(f"ping -c 2 -i 0.2 -s 20000 {tap.gateway}")
-        check_round_trip(guest, tap.gateway, 4)
+        check_round_trip(guest, tap.gateway, 4096)
         seen = fio.device_sha256(guest, "/dev/vdb")
         machine.power_down()
         assert disks.sha256(data) == seen

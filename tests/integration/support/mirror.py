@@ -1,4 +1,4 @@
-"""A TCP server that sends each client, at its end of input, all that it sent; runs in a network namespace."""
+"""A TCP server that sends each client all that it sent, at its end of input or a given length; runs in a network namespace."""
 import subprocess
 
 PORT = 7000
@@ -9,7 +9,7 @@ print("ready", flush=True)
 while True:
     client, _ = server.accept()
     data = bytearray()
-    while chunk := client.recv(1 << 20):
+    while len(data) < int(sys.argv[2]) and (chunk := client.recv(1 << 20)):
         data += chunk
     client.sendall(data)
     client.close()
@@ -19,8 +19,8 @@ while True:
 class Mirror:
     """The server's process."""
 
-    def __init__(self, tap):
-        self.process = tap.start("python3", "-c", SERVER, str(PORT), stdout=subprocess.PIPE, text=True)
+    def __init__(self, tap, limit=1 << 40):
+        self.process = tap.start("python3", "-c", SERVER, str(PORT), str(limit), stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def close(self):
@@ -30,13 +30,13 @@ class Mirror:
         self.process.stdout.close()
 
 
-def check_round_trip(guest, address, mebibytes):
+def check_round_trip(guest, address, kibibytes):
     """The guest sends random data and gets the same back."""
     script = f"""
-        head -c {mebibytes << 20} /dev/urandom >/tmp/sent
+        head -c {kibibytes << 10} /dev/urandom >/tmp/sent
         nc {address} {PORT} </tmp/sent >/tmp/returned
         sha256sum </tmp/sent; sha256sum </tmp/returned; wc -c </tmp/returned
         rm /tmp/sent /tmp/returned"""
     sent, returned, size = guest.run(script, timeout=180).split("\n")[:3]
-    assert int(size) == mebibytes << 20
+    assert int(size) == kibibytes << 10
     assert sent == returned
