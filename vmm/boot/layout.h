@@ -33,7 +33,8 @@ inline constexpr uint64_t kAcpiLowEnd = 0xf0000;
 inline constexpr Gpa kSmbiosEntry{0xf0000};    // 3.0 (64-bit) anchor
 inline constexpr Gpa kSmbiosEntry32{0xf0020};  // 2.8 anchor for old guests
 inline constexpr Gpa kSmbiosTable{0xf0040};
-inline constexpr uint64_t kSmbiosEnd = 0x100000;
+inline constexpr uint64_t kSmbiosEnd = 0xffff0;
+inline constexpr Gpa kResetVector{0xffff0};  // where a real-mode program jumps to reset the machine
 inline constexpr uint64_t kHighMemoryStart = 0x100000;
 
 inline constexpr uint64_t kLowRamLimit = 3 * kGiB;  // RAM below 4 GiB ends here at most; then the PCI hole

@@ -38,6 +38,9 @@ Result<void> Placer::reserve_kernel(uint64_t at, uint64_t size) {
                 end / kMiB + 1, limit_ / kMiB);
   }
   kernel_end_ = std::max(kernel_end_, end);
+  if (at >= kHighMemoryStart) {
+    kernel_begin_ = std::min(kernel_begin_, at);
+  }
   return {};
 }
 
@@ -45,6 +48,13 @@ Result<uint64_t> Placer::high(std::span<const std::byte> data, std::string_view 
   const uint64_t top = highest >= top_ ? top_ : highest + 1;
   const uint64_t floor = align_up(std::max(kernel_end_, kHighMemoryStart), kPageSize);
   if (data.size() > top || align_down(top - data.size(), kPageSize) < floor) {
+    // Many kernels are linked at 16 MiB: what is below is free.
+    const uint64_t below = below_ != 0 ? below_ : std::min(kernel_begin_, kernel_end_);
+    if (below > kHighMemoryStart && below - kHighMemoryStart >= align_up(data.size(), kPageSize) && below - 1 <= highest) {
+      below_ = align_down(below - data.size(), kPageSize);
+      TRY_VOID_CONTEXT(memory_.write_bytes(Gpa{below_}, data), what);
+      return below_;
+    }
     return fail("the {} of {} KiB does not fit: {} KiB of memory are left above the kernel; give the guest more memory",
                 what, data.size() / kKiB, top > floor ? (top - floor) / kKiB : 0);
   }

@@ -21,7 +21,8 @@ class Placer {
   [[nodiscard]] Result<void> kernel_part(uint64_t at, std::span<const std::byte> data, uint64_t memory_size);
   // Keeps [at, at + size) free for a kernel that unpacks itself there.
   [[nodiscard]] Result<void> reserve_kernel(uint64_t at, uint64_t size);
-  // Page-aligned, as high as possible, not above `highest` (inclusive); `what` and its size stand in the error.
+  // Page-aligned, as high as possible, not above `highest` (inclusive), in a small guest also between 1 MiB and the kernel;
+  // `what` and its size stand in the error.
   [[nodiscard]] Result<uint64_t> high(std::span<const std::byte> data, std::string_view what, uint64_t highest = UINT64_MAX);
   [[nodiscard]] const GuestMemory& memory() const { return memory_; }
 
@@ -29,7 +30,9 @@ class Placer {
   const GuestMemory& memory_;
   uint64_t top_;             // free below this
   uint64_t limit_;           // end of low RAM
+  uint64_t kernel_begin_ = UINT64_MAX;
   uint64_t kernel_end_ = 0;  // free from here
+  uint64_t below_ = 0;       // free below this, under the kernel; 0: nothing was put there yet
   uint64_t loaded_ = 0;      // sum of all parts, so that overlapping segments cannot keep us busy
 };
 

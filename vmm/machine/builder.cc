@@ -10,6 +10,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "vmm/boot/e820.h"
+#include "vmm/boot/reset_vector.h"
 #include "vmm/boot/smbios.h"
 #include "vmm/machine/layout.h"
 
@@ -238,6 +239,7 @@ Result<void> MachineBuilder::open_kernel() {
     }
     smbios.serial = config.smbios.serial;
     TRY_VOID(write_smbios(*machine->memory_, TRY_CONTEXT(build_smbios(smbios), "SMBIOS tables")));
+    TRY_VOID(write_reset_vector(*machine->memory_));
     BootFiles files{machine->kernel_.bytes(), machine->initrd_.bytes(), config.boot.command_line, {}};
     for (const auto& [file, text] : machine->modules_) {
       files.modules.push_back({file.bytes(), text});

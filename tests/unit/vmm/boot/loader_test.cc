@@ -217,6 +217,10 @@ TEST_CASE("bzImages that cannot be booted say why") {
   CHECK(guest.load(bzimage(), std::string(2047, 'x')));
   CHECK(mentions(guest.load(bzimage(), std::string("a\0b", 3)), "zero byte"));
   CHECK(mentions(guest.load(bzimage(), "", Image(48 * kMiB)), "initrd of 49152 KiB does not fit"));
+  const Guest small(28 * kMiB);  // the kernel takes 16 to 24 MiB of it
+  CHECK(mentions(small.load(bzimage(), "", Image(16 * kMiB)), "does not fit"));
+  REQUIRE(small.load(bzimage(), "", Image(12 * kMiB)));
+  CHECK(small.at<uint32_t>(kZeroPage.value + 0x218) == 4 * kMiB);  // below the kernel
   Image fixed = bzimage();
   put<uint64_t>(fixed, 0x258, 0x1000);
   put<uint8_t>(fixed, 0x234, 0);
