@@ -30,13 +30,16 @@ class Mirror:
         self.process.stdout.close()
 
 
-def check_round_trip(guest, address, kibibytes):
-    """The guest sends random data and gets the same back."""
+def check_round_trip(guest, address, kibibytes, half_close=True):
+    """The guest sends random data and gets the same back. half_close: its end of input is how the mirror knows that it has all."""
+    transfer = f"nc {address} {PORT} </tmp/sent >/tmp/returned"
+    if not half_close:
+        transfer = f"mkfifo /tmp/input; nc {address} {PORT} </tmp/input >/tmp/returned & exec 3>/tmp/input; cat /tmp/sent >&3; wait $!"
     script = f"""
         head -c {kibibytes << 10} /dev/urandom >/tmp/sent
-        nc {address} {PORT} </tmp/sent >/tmp/returned
+        {transfer}
         sha256sum </tmp/sent; sha256sum </tmp/returned; wc -c </tmp/returned
-        rm /tmp/sent /tmp/returned"""
+        rm -f /tmp/sent /tmp/returned /tmp/input"""
     sent, returned, size = guest.run(script, timeout=180).split("\n")[:3]
     assert int(size) == kibibytes << 10
     assert sent == returned

@@ -1,6 +1,7 @@
 """virtio-net over taps (by the monitor and by vhost) and over passt. The tests of a guest share it."""
 import json
 import os
+import subprocess
 
 import pytest
 from support import network, places
@@ -10,6 +11,8 @@ from support.wait import until
 OFFLOADS_OFF = "ethtool -K eth0 tx off rx off tso off gso off gro off"
 OFFLOADS_ON = "ethtool -K eth0 tx on rx on tso on gso on gro on"
 TRANSFER = 4  # MiB
+SMALL = 512  # KiB
+WITHOUT_AVX2 = "[ ! -e /usr/bin/passt.avx2 ] || mount --bind /dev/null /usr/bin/passt.avx2"
 
 
 class Machine:
@@ -166,11 +169,14 @@ def test_vhost_pauses_and_resets(by_vhost):
 def test_passt(shared_vmm, shared_root):
     """User-mode networking: an address by DHCP, and TCP to the host through the gateway's address."""
     outside = network.Tap()  # its namespace is the host that passt shares with the guest
+    # The test bed's emulated AVX2 makes the AVX2 build of Debian 12's passt send wrong data: keep to the other one.
+    outside.enter += ["unshare", "--mount", "sh", "-c", f"{WITHOUT_AVX2}; exec \"$@\"", "sh"]
     try:
         outside.ip("addr", "add", "192.0.2.5/24", "dev", outside.name)
         outside.ip("route", "add", "default", "via", "192.0.2.1", "dev", outside.name)
         outside.ip("addr", "del", f"{outside.gateway}/24", "dev", outside.name)
-        mirror = Mirror(outside, limit=32 << 10)
+        mirror = Mirror(outside, limit=SMALL << 10)
+        server = outside.start("iperf3", "-s", stdout=subprocess.DEVNULL)
         machine = shared_vmm(
             agent=True,
             kernel=places.KERNEL_ELF,
@@ -181,11 +187,14 @@ def test_passt(shared_vmm, shared_root):
         )
         assert "inet 192.0.2.5/24" in machine.guest.run("ip addr show eth0"), machine.serial.tail()
         assert "via 192.0.2.1" in machine.guest.run("ip route")
-        # Small, and the end of input is not waited for: Debian 12's passt damages long streams and loses half-closes,
-        # whoever the monitor is.
-        for _ in range(4):
-            check_round_trip(machine.guest, "192.0.2.1", 32)
+        # The guest does not half-close: Debian 12's passt then forgets what was acknowledged.
+        check_round_trip(machine.guest, "192.0.2.1", SMALL, half_close=False)
+        for direction in ("", "-R"):
+            report = machine.guest.run(f"iperf3 -J -c 192.0.2.1 -n {TRANSFER}M {direction}", timeout=180)
+            assert json.loads(report)["end"]["sum_sent"]["bytes"] >= TRANSFER << 20
         machine.power_down()
-        mirror.close()
     finally:
+        server.kill()
+        server.wait()
+        mirror.close()
         outside.close()
