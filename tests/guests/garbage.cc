@@ -1,5 +1,5 @@
-// Pseudo-random values to every port and every register of every device, of all sizes. The monitor must live; the devices may
-// not. What ends the guest on purpose is left out: exit, sleep and reset registers.
+// Pseudo-random values to every port and every register of every device, of all sizes. The monitor must live; the devices
+// may not. What ends the guest on purpose is left out: exit, sleep and reset registers.
 #include "lib/virtio.h"
 
 namespace {
@@ -57,7 +57,8 @@ void function(uint8_t devfn) {
     if (bar.size == 0) {
       continue;
     }
-    const uint32_t offset = random.next() % 4 == 0 ? random.next() % bar.size : random.next() % 64 | (random.next() % 4 << 12);
+    const uint32_t offset =
+        random.next() % 4 == 0 ? random.next() % bar.size : random.next() % 64 | (random.next() % 4 << 12);
     if (bar.io) {
       port_access(static_cast<uint16_t>(bar.address + offset % bar.size));
     } else if (offset % bar.size <= bar.size - 4) {

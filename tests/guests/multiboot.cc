@@ -1,6 +1,6 @@
 // What the Multiboot loader promises: magic, memory map, command line, modules, loader name, zeroed .bss, the CPU's state.
-#include "lib/check.h"
 #include "lib/multiboot.h"
+#include "lib/check.h"
 
 static uint8_t zeroes[70000];
 
@@ -30,7 +30,8 @@ extern "C" void guest_main(uint32_t magic, const MultibootInfo* info) {
   uint64_t last_end = 0;
   for (uint32_t at = info->map; at < info->map + info->map_length;) {
     const auto* entry = reinterpret_cast<const MultibootMapEntry*>(at);
-    print("map ", static_cast<uint32_t>(entry->base), "+", static_cast<uint32_t>(entry->length), " type ", entry->type, "\n");
+    print("map ", static_cast<uint32_t>(entry->base), "+", static_cast<uint32_t>(entry->length), " type ", entry->type,
+          "\n");
     CHECK(entry->base >= last_end);  // sorted, no overlap
     CHECK(entry->length != 0);
     last_end = entry->base + entry->length;

@@ -113,7 +113,7 @@ void msix(Virtio& virtio) {
     CHECK_EQ(mmio_read<uint32_t>(table + 16 * i + 8), 0x50 + i);
   }
   CHECK_EQ(mmio_read<uint32_t>(table + 16 * vectors), 0);  // behind the table
-  mmio_write<uint32_t>(pba, 0xffffffff);                    // read-only
+  mmio_write<uint32_t>(pba, 0xffffffff);                   // read-only
   CHECK_EQ(mmio_read<uint32_t>(pba), 0);
   pci_write<uint16_t>(virtio.devfn, static_cast<uint16_t>(cap + 2), 0x8000);
   CHECK_EQ(pci_read<uint16_t>(virtio.devfn, static_cast<uint16_t>(cap + 2)), 0x8002);

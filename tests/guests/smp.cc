@@ -74,8 +74,8 @@ extern "C" void guest_main(uint32_t, const MultibootInfo*) {
   CHECK_EQ(mmio_read<uint32_t>(kApic + 0x20) >> 24, 0);
   mmio_write<uint32_t>(kApic + 0xf0, 0x1ff);
   memcpy(reinterpret_cast<void*>(kTrampoline), trampoline, static_cast<size_t>(trampoline_end - trampoline));
-  send(0x4500, 1);                        // INIT
-  send(0x4600 | kTrampoline >> 12, 1);    // SIPI
+  send(0x4500, 1);                      // INIT
+  send(0x4600 | kTrampoline >> 12, 1);  // SIPI
   WAIT_FOR(second_is_here != 0);
   CHECK_EQ(second_is_here, 2);  // its APIC id is 1
   print("second vCPU is here\n");

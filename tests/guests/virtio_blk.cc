@@ -1,5 +1,5 @@
-// virtio-blk: every request type, both ring layouts, legacy, indirect, several in flight, two queues, wrong requests, reset in
-// mid-operation, a broken ring. The runner compares the image afterwards.
+// virtio-blk: every request type, both ring layouts, legacy, indirect, several in flight, two queues, wrong requests, reset
+// in mid-operation, a broken ring. The runner compares the image afterwards.
 #include "lib/virtio.h"
 
 namespace {
@@ -27,7 +27,8 @@ struct Disk {
   uint16_t queue = 0;
   bool indirect = false;
 
-  uint8_t run(uint32_t type, uint64_t sector, const void* at, uint32_t length, bool from_device, uint32_t* written = nullptr) {
+  uint8_t run(uint32_t type, uint64_t sector, const void* at, uint32_t length, bool from_device,
+              uint32_t* written = nullptr) {
     *header = {type, 0, sector};
     *status = 0xee;
     Buffer buffers[3] = {{header, 16, false}, {at, length, from_device}, {const_cast<uint8_t*>(status), 1, true}};
@@ -40,7 +41,9 @@ struct Disk {
     }
     return *status;
   }
-  uint8_t write(uint64_t sector, const void* from, uint32_t sectors) { return run(kOut, sector, from, sectors * 512, false); }
+  uint8_t write(uint64_t sector, const void* from, uint32_t sectors) {
+    return run(kOut, sector, from, sectors * 512, false);
+  }
   uint8_t read(uint64_t sector, void* to, uint32_t sectors) { return run(kIn, sector, to, sectors * 512, true); }
 };
 
@@ -104,7 +107,7 @@ void all_requests(Virtio& virtio, Disk disk) {
   CHECK_EQ(disk.read(kSectors, data2, 1), 1);
   CHECK_EQ(disk.read(kSectors - 1, data2, 2), 1);
   CHECK_EQ(disk.write(0xffffffffffffffffULL, data, 1), 1);
-  CHECK_EQ(disk.run(kIn, 0, data2, 100, true), 1);   // not whole sectors
+  CHECK_EQ(disk.run(kIn, 0, data2, 100, true), 1);  // not whole sectors
   CHECK_EQ(disk.read(kSectors - 1, data2, 1), 0);
   CHECK((virtio.status() & 0x40) == 0);
 }
@@ -115,8 +118,8 @@ void odd_layouts(Virtio& virtio, Disk disk) {
   fill(data, 1536, 3);
   *header = {kOut, 0, 200};
   *status = 0xee;
-  const Buffer pieces[] = {{raw, 4, false}, {raw + 4, 12, false}, {data, 100, false}, {data + 100, 1000, false},
-                           {data + 1100, 436, false}, {const_cast<uint8_t*>(status), 1, true}};
+  const Buffer pieces[] = {{raw, 4, false},           {raw + 4, 12, false},      {data, 100, false},
+                           {data + 100, 1000, false}, {data + 1100, 436, false}, {const_cast<uint8_t*>(status), 1, true}};
   virtio.request(rings[disk.queue], disk.queue, pieces, 6, disk.indirect);
   CHECK_EQ(*status, 0);
   *header = {kIn, 0, 200};

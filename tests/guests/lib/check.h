@@ -1,4 +1,5 @@
-// Printing to COM1, checks that name file and line, and the end of the run through port 0xf4: status 33 = passed, 3 = failed.
+// Printing to COM1, checks that name file and line, and the end of the run through port 0xf4: status 33 = passed, 3 =
+// failed.
 #pragma once
 
 #include "io.h"
@@ -48,31 +49,31 @@ void print(First first, Second second, Rest... rest) {
   leave(1);
 }
 
-#define CHECK(condition)                        \
-  do {                                          \
-    if (!(condition)) {                         \
+#define CHECK(condition)                            \
+  do {                                              \
+    if (!(condition)) {                             \
       fail_at(__FILE_NAME__, __LINE__, #condition); \
-    }                                           \
+    }                                               \
   } while (false)
 
-#define CHECK_EQ(actual, expected)                                                    \
-  do {                                                                                \
-    const auto actual_ = static_cast<uint32_t>(actual);                               \
-    const auto expected_ = static_cast<uint32_t>(expected);                           \
-    if (actual_ != expected_) {                                                       \
-      print("  " #actual " is ", actual_, ", expected ", expected_, "\n");            \
-      fail_at(__FILE_NAME__, __LINE__, #actual " == " #expected);                     \
-    }                                                                                 \
+#define CHECK_EQ(actual, expected)                                         \
+  do {                                                                     \
+    const auto actual_ = static_cast<uint32_t>(actual);                    \
+    const auto expected_ = static_cast<uint32_t>(expected);                \
+    if (actual_ != expected_) {                                            \
+      print("  " #actual " is ", actual_, ", expected ", expected_, "\n"); \
+      fail_at(__FILE_NAME__, __LINE__, #actual " == " #expected);          \
+    }                                                                      \
   } while (false)
 
 // Polls until the condition holds; every round costs an exit, so the host makes progress. Fails after many rounds.
-#define WAIT_FOR(condition)                                    \
-  do {                                                         \
-    uint32_t rounds_ = 0;                                      \
-    while (!(condition)) {                                     \
-      (void)inb(kCom1 + 5);                                    \
-      if (++rounds_ > 400000) {                                \
+#define WAIT_FOR(condition)                                       \
+  do {                                                            \
+    uint32_t rounds_ = 0;                                         \
+    while (!(condition)) {                                        \
+      (void)inb(kCom1 + 5);                                       \
+      if (++rounds_ > 400000) {                                   \
         fail_at(__FILE_NAME__, __LINE__, "wait for " #condition); \
-      }                                                        \
-    }                                                          \
+      }                                                           \
+    }                                                             \
   } while (false)

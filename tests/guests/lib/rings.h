@@ -106,7 +106,8 @@ struct Ring {
       const bool last = i + 1 == count;
       chain_next[index] = last ? uint16_t{0} : free_list[free_count - 1];
       descriptors[index] = {reinterpret_cast<uint32_t>(buffers[i].at), buffers[i].length,
-                            static_cast<uint16_t>((last ? 0 : kNext) | (buffers[i].writable ? kWrite : 0)), chain_next[index]};
+                            static_cast<uint16_t>((last ? 0 : kNext) | (buffers[i].writable ? kWrite : 0)),
+                            chain_next[index]};
     }
     return publish_split(head);
   }
@@ -178,9 +179,7 @@ struct Ring {
   }
 
   // Takes the next completion.
-  bool poll(Completion& out) {
-    return packed ? poll_packed(out) : poll_split(out);
-  }
+  bool poll(Completion& out) { return packed ? poll_packed(out) : poll_split(out); }
   bool poll_split(Completion& out) {
     if (device[1] == seen) {
       return false;

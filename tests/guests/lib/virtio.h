@@ -35,10 +35,24 @@ struct Virtio {
   uint16_t ports = 0;
   uint64_t features = 0;  // agreed
 
-  enum : uint32_t { kDeviceSelect = 0, kDeviceFeature = 4, kDriverSelect = 8, kDriverFeature = 12, kConfigVector = 0x10,
-                    kQueueCount = 0x12, kStatus = 0x14, kGeneration = 0x15, kQueueSelect = 0x16, kQueueSize = 0x18,
-                    kQueueVector = 0x1a, kQueueEnable = 0x1c, kNotifyOff = 0x1e, kDescriptors = 0x20, kDriver = 0x28,
-                    kDevice = 0x30 };
+  enum : uint32_t {
+    kDeviceSelect = 0,
+    kDeviceFeature = 4,
+    kDriverSelect = 8,
+    kDriverFeature = 12,
+    kConfigVector = 0x10,
+    kQueueCount = 0x12,
+    kStatus = 0x14,
+    kGeneration = 0x15,
+    kQueueSelect = 0x16,
+    kQueueSize = 0x18,
+    kQueueVector = 0x1a,
+    kQueueEnable = 0x1c,
+    kNotifyOff = 0x1e,
+    kDescriptors = 0x20,
+    kDriver = 0x28,
+    kDevice = 0x30
+  };
 
   // Finds the nth device of a virtio kind and maps it.
   Virtio(const VirtioChoice& wish, uint16_t kind, unsigned nth = 0) : choice(wish) {
