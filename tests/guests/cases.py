@@ -79,6 +79,7 @@ def serial_echo(run):
                     break
                 got += part
             run.check(got == wanted, f"the guest sent {got[:40]!r}, expected {wanted[:40]!r}")
+        client.sendall(b"s")  # the guest waits for it: output is dropped while nobody is connected
         expect(b"?")
         client.sendall(b"typed before the FIFO was cleared")
         expect(b".")  # the FIFO was cleared; what comes after must arrive

@@ -124,6 +124,9 @@ void echo() {
 // Input is on its way while the FIFO is cleared, as operating systems do at their start: later input still arrives.
 void clear_while_input_waits() {
   outb(kCom2 + kIir, 0);  // no FIFO: the second byte waits outside
+  while ((inb(kCom2 + kLsr) & 1) == 0) {
+  }  // the runner's first byte: output before it is connected would be dropped
+  (void)inb(kCom2 + kData);
   put2('?');
   WAIT_FOR((inb(kCom2 + kLsr) & 1) != 0);
   for (int i = 0; i < 2000; ++i) {

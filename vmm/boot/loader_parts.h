@@ -28,8 +28,8 @@ class Placer {
 
  private:
   const GuestMemory& memory_;
-  uint64_t top_;             // free below this
-  uint64_t limit_;           // end of low RAM
+  uint64_t top_;    // free below this
+  uint64_t limit_;  // end of low RAM
   uint64_t kernel_begin_ = UINT64_MAX;
   uint64_t kernel_end_ = 0;  // free from here
   uint64_t below_ = 0;       // free below this, under the kernel; 0: nothing was put there yet
