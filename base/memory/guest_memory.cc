@@ -181,10 +181,17 @@ Result<void> GuestMemory::fill(Gpa base, uint64_t length, std::byte value) const
 }
 
 void GuestMemory::start_dirty_tracking() {
-  dirty_.clear();
-  for (const MemoryRegion& region : regions_) {
-    const size_t words = (region.size / kPageSize + 63) / 64;
-    dirty_.push_back(Bitmap{std::make_unique<std::atomic<uint64_t>[]>(words), words});
+  // Made once and kept: another thread may still be marking for the tracking before.
+  if (dirty_.empty()) {
+    for (const MemoryRegion& region : regions_) {
+      const size_t words = (region.size / kPageSize + 63) / 64;
+      dirty_.push_back(Bitmap{std::make_unique<std::atomic<uint64_t>[]>(words), words});
+    }
+  }
+  for (const Bitmap& bitmap : dirty_) {
+    for (size_t i = 0; i < bitmap.count; ++i) {
+      bitmap.words[i].store(0, std::memory_order_relaxed);
+    }
   }
   tracking_.store(true, std::memory_order_seq_cst);
 }
@@ -193,8 +200,8 @@ void GuestMemory::stop_dirty_tracking() { tracking_.store(false, std::memory_ord
 
 void GuestMemory::mark_dirty_slow(Gpa base, uint64_t length) const {
   const MemoryRegion* region = find(base, length);
-  if (region == nullptr || length == 0) {
-    return;
+  if (region == nullptr || length == 0 || !tracking_.load(std::memory_order_acquire)) {
+    return;  // the second look orders this thread after the bitmaps' making
   }
   const Bitmap& bitmap = dirty_[static_cast<size_t>(region - regions_.data())];
   const uint64_t first = (base.value - region->base.value) / kPageSize;

@@ -1,21 +1,28 @@
 #include "devices/block/image_lock.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include <cerrno>
 
 #include "base/log.h"
 
 namespace lodge {
+namespace {
+constexpr int kRetryMs = 5;
+}  // namespace
 
-Result<void> lock_image(int fd, ImageUse use, std::string_view what) {
+Result<void> lock_image(int fd, ImageUse use, std::string_view what, std::chrono::milliseconds patience) {
   struct flock lock{};
   lock.l_type = static_cast<short>(use == ImageUse::exclusive ? F_WRLCK : F_RDLCK);
   lock.l_whence = SEEK_SET;
-  int rc = 0;
-  do {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  int rc = ::fcntl(fd, F_OFD_SETLK, &lock);
+  while (rc != 0 &&
+         (errno == EINTR || ((errno == EAGAIN || errno == EACCES) && std::chrono::steady_clock::now() < deadline))) {
+    ::poll(nullptr, 0, kRetryMs);
     rc = ::fcntl(fd, F_OFD_SETLK, &lock);
-  } while (rc != 0 && errno == EINTR);
+  }
   if (rc == 0) {
     return {};
   }

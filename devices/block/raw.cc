@@ -39,6 +39,8 @@ uint32_t power_of_two_or(uint32_t value, uint32_t fallback) {
   return value >= kSector && std::has_single_bit(value) && value <= 65536 ? value : fallback;
 }
 
+constexpr std::chrono::milliseconds kLockPatience{1000};
+
 }  // namespace
 
 Result<std::unique_ptr<RawBackend>> RawBackend::open(RawOptions options) {
@@ -48,9 +50,17 @@ Result<std::unique_ptr<RawBackend>> RawBackend::open(RawOptions options) {
   TRY_VOID(self->open_fd());
   TRY_VOID(self->set_up());
   if (self->options_.lock) {
-    TRY_VOID(self->take_lock());
+    TRY_VOID(lock_image(self->fd_.get(), self->image_use(), self->info_.description, kLockPatience));
+    self->unlock_at_end_ = self->opened_here_;  // the lock on a file that was given to us is its giver's, too
   }
   return self;
+}
+
+RawBackend::~RawBackend() {
+  // Closing alone leaves the lock until the kernel has torn down the rings that know the file, after our end.
+  if (unlock_at_end_) {
+    unlock_image(fd_.get());
+  }
 }
 
 Result<std::unique_ptr<BlockBackend>> open_raw(RawOptions options) { return RawBackend::open(std::move(options)); }
@@ -78,6 +88,7 @@ Result<void> RawBackend::open_fd() {
   const int flags = (options_.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   fd_ = Fd(::open(options_.path.c_str(), flags | (direct() ? O_DIRECT : 0)));
   if (fd_.valid()) {
+    opened_here_ = true;
     return {};
   }
   const int code = errno;
@@ -218,9 +229,7 @@ Result<void> RawBackend::resize(uint64_t size) {
   return adopt_size(size);
 }
 
-Result<void> RawBackend::take_lock() {
-  return lock_image(fd_.get(), info_.read_only ? ImageUse::shared : ImageUse::exclusive, info_.description);
-}
+Result<void> RawBackend::take_lock() { return lock_image(fd_.get(), image_use(), info_.description); }
 
 void RawBackend::release_lock() { unlock_image(fd_.get()); }
 

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "devices/block/backend.h"
+#include "devices/block/image_lock.h"
 
 namespace lodge {
 
@@ -35,7 +36,9 @@ struct RawOptions {
 
 class RawBackend final : public BlockBackend {
  public:
-  // Errors name the disk, its path, the cause and what to do.
+  ~RawBackend() override;
+  // Errors name the disk, its path, the cause and what to do. An image that another process has locked is waited for, a
+  // second at most: that process may just be ending.
   [[nodiscard]] static Result<std::unique_ptr<RawBackend>> open(RawOptions options);
 
   [[nodiscard]] BlockInfo info() const override;
@@ -60,6 +63,7 @@ class RawBackend final : public BlockBackend {
  private:
   explicit RawBackend(RawOptions options) : options_(std::move(options)) {}
   [[nodiscard]] bool direct() const { return options_.cache == CacheMode::none || options_.cache == CacheMode::directsync; }
+  [[nodiscard]] ImageUse image_use() const { return info_.read_only ? ImageUse::shared : ImageUse::exclusive; }
   [[nodiscard]] Result<void> open_fd();
   [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> find_alignment();
@@ -68,6 +72,8 @@ class RawBackend final : public BlockBackend {
 
   RawOptions options_;
   Fd fd_;
+  bool opened_here_ = false;
+  bool unlock_at_end_ = false;
   bool block_device_ = false;
   BlockInfo info_;
   std::atomic<uint64_t> size_{0};

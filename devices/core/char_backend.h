@@ -4,6 +4,7 @@
 // callbacks run on the loop. write() and resume_input() may be called from any thread. Make them with the functions below.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -38,6 +39,9 @@ class CharBackend {
   // Returns the bytes accepted. While nobody is on the other side all are accepted and dropped. Fewer than given: try the
   // rest after writable().
   [[nodiscard]] virtual size_t write(std::span<const std::byte> from) = 0;
+  // Writes the last output and waits for the other side to take it, for so long at most; what is left then is lost. For the
+  // end of a port's life, by the thread that runs the loop.
+  virtual void drain(std::span<const std::byte> from, std::chrono::milliseconds /*limit*/) { (void)write(from); }
   // receive() can take more.
   virtual void resume_input() = 0;
   // What the user connects to: the pty's device, the socket or the file. Empty when there is no such thing.

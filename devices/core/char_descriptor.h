@@ -21,6 +21,7 @@ class DescriptorChar : public CharBackend {
   void detach() override;
   [[nodiscard]] bool is_open() const override;
   [[nodiscard]] size_t write(std::span<const std::byte> from) override;
+  void drain(std::span<const std::byte> from, std::chrono::milliseconds limit) override;
   void resume_input() override;
 
   // Sets the descriptors in use (-1: that direction is absent) and marks the other side as there. Loop thread.

@@ -92,7 +92,10 @@ class PciFunction {
   void set_intx(bool asserted);
   [[nodiscard]] bool bus_master() const { return bus_master_.load(std::memory_order_acquire); }
   [[nodiscard]] Msix* msix() const { return msix_.get(); }
-  [[nodiscard]] uint8_t config_byte(uint16_t offset) const { return config_[offset]; }
+  [[nodiscard]] uint8_t config_byte(uint16_t offset) const {
+    const Lock lock(mutex_);
+    return config_[offset];
+  }
   void set_config(uint16_t offset, std::span<const uint8_t> bytes);
 
   const DeviceEnv env_;

@@ -195,7 +195,9 @@ VirtioPci::Action VirtioPci::write_status(uint8_t value) {
     guest_warning(warnings_, options_.id, "DRIVER_OK before FEATURES_OK is ignored");
     status &= static_cast<uint8_t>(~kStatusDriverOk);
   }
-  state_.status = static_cast<uint8_t>(status | (state_.status & kStatusNeedsReset));
+  // Only a reset takes DRIVER_OK away (virtio 1.2, 2.1.1: the driver must not clear a bit): what runs must be seen to run.
+  const auto kept = static_cast<uint8_t>(phase_ == Phase::idle ? kStatusNeedsReset : kStatusNeedsReset | kStatusDriverOk);
+  state_.status = static_cast<uint8_t>(status | (state_.status & kept));
   if ((newly & status & kStatusDriverOk) != 0 && phase_ == Phase::idle) {
     phase_ = Phase::starting;
     return Action::start;

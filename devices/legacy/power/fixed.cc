@@ -68,22 +68,21 @@ void FixedPower::write_pm(IoAccess access, uint64_t value) {
   bool off = false;
   {
     const Lock lock(mutex_);
-    value = truncate_to(value, access.size);
-    const uint16_t both = static_cast<uint16_t>(value);
-    switch (access.offset) {
-      case 0:
-        state_.status &= static_cast<uint16_t>(~(both & kStatusClearable));
-        if (access.size == 4) {
-          state_.enable = static_cast<uint16_t>(value >> 16);
-        }
-        break;
-      case 2: state_.enable = both; break;
-      case 4:
-        state_.control = static_cast<uint16_t>(both & ~kSleepEnable);
-        off = (both & kSleepEnable) != 0 && ((both >> 10) & 7) == 0;  // sleep type 0 is S5
-        break;
-      default: break;
+    const auto with_byte = [](uint16_t word, unsigned index, uint8_t byte) {
+      return static_cast<uint16_t>((word & ~(0xFFU << (8 * index))) | (unsigned{byte} << (8 * index)));
+    };
+    for (unsigned i = 0; i < access.size; ++i) {
+      const auto byte = static_cast<uint8_t>(value >> (8 * i));
+      const auto at = static_cast<unsigned>(access.offset) + i;
+      switch (at / 2) {
+        case 0: state_.status &= static_cast<uint16_t>(~(with_byte(0, at % 2, byte) & kStatusClearable)); break;
+        case 1: state_.enable = with_byte(state_.enable, at % 2, byte); break;
+        case 2: state_.control = with_byte(state_.control, at % 2, byte); break;
+        default: break;
+      }
     }
+    off = (state_.control & kSleepEnable) != 0 && ((state_.control >> 10) & 7) == 0;  // sleep type 0 is S5
+    state_.control &= static_cast<uint16_t>(~kSleepEnable);                           // reads as 0
     update_sci();
   }
   if (off) {

@@ -31,7 +31,8 @@ constexpr uint8_t kLsrData = 0x01;
 constexpr uint8_t kLsrOverrun = 0x02;
 constexpr uint8_t kLsrEmpty = 0x60;  // THR and shift register empty
 constexpr uint8_t kFcrEnable = 1;
-constexpr std::chrono::milliseconds kGather(2);  // output written within this time leaves in one piece
+constexpr std::chrono::milliseconds kGather(2);         // output written within this time leaves in one piece
+constexpr std::chrono::milliseconds kLastOutput(1000);  // how long the end of the machine waits for a slow other side
 constexpr size_t kFifo = 16;
 constexpr size_t kTransmitBuffer = 16384;  // how much output waits for a slow other side before the guest is held
 
@@ -65,6 +66,12 @@ Result<std::unique_ptr<Uart16550>> Uart16550::create(Options options, const Devi
 
 Uart16550::~Uart16550() {
   *alive_ = false;
+  {
+    const Lock lock(mutex_);
+    if (!saved_) {  // else the restored guest's port writes it
+      options_.backend->drain(std::as_bytes(std::span(transmit_)), kLastOutput);
+    }
+  }
   options_.backend->detach();
 }
 
@@ -248,6 +255,7 @@ void Uart16550::flush() {
   {
     const Lock lock(mutex_);
     flush_posted_ = false;
+    saved_ = false;
     bytes.swap(transmit_);
   }
   const size_t taken = options_.backend->write(std::as_bytes(std::span(bytes)));
@@ -272,6 +280,7 @@ void Uart16550::save(StateWriter& out) const {
   Uart16550State state = regs_;
   state.receive.assign(receive_.begin(), receive_.end());
   state.transmit = transmit_;
+  saved_ = true;
   out.put(options_.id, state);
 }
 

@@ -62,6 +62,7 @@ class Uart16550 final : public Device, public IoHandler {
   Uart16550State regs_ GUARDED_BY(mutex_);  // without the two byte lists, which follow
   std::deque<uint8_t> receive_ GUARDED_BY(mutex_);
   std::vector<uint8_t> transmit_ GUARDED_BY(mutex_);
+  mutable bool saved_ GUARDED_BY(mutex_) = false;  // save() was called, and nothing was written since
   bool flush_posted_ GUARDED_BY(mutex_) = false;
   bool input_waits_ GUARDED_BY(mutex_) = false;
 };

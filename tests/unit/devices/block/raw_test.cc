@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "base/units.h"
 
@@ -75,6 +76,27 @@ TEST_CASE("raw_image_lock_excludes_writers_and_shares_readers") {
   REQUIRE(reader);
   CHECK(open_raw(options_for(file.path, true)));
   CHECK(error_of(options_for(file.path)).find("in use") != std::string::npos);
+}
+
+TEST_CASE("raw_waits_for_the_lock_of_one_that_is_ending") {
+  const TempFile file(4096);
+  for (int i = 0; i < 20; ++i) {
+    auto first = open_raw(options_for(file.path));
+    REQUIRE(first);
+    std::thread ending([&] { first->reset(); });
+    CHECK(open_raw(options_for(file.path)));
+    ending.join();
+  }
+}
+
+TEST_CASE("raw_lock_is_given_up_at_the_end_though_others_hold_the_file") {
+  const TempFile file(4096);
+  auto first = RawBackend::open(options_for(file.path));
+  REQUIRE(first);
+  const Fd copy(::dup((*first)->fd()));  // as a ring that the kernel has not torn down yet
+  first->reset();
+  const auto second = RawBackend::open(options_for(file.path));
+  CHECK(second);
 }
 
 TEST_CASE("raw_lock_can_be_handed_over") {

@@ -2,6 +2,7 @@
 #include "devices/core/char_backend.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -107,6 +108,29 @@ TEST_CASE("char_full_output_says_when_there_is_room") {
   CHECK(client.until([&] { return client.events == "+-"; }));
   CHECK_FALSE(backend->is_open());
   CHECK(backend->write(bytes(block)) == block.size());
+}
+
+TEST_CASE("char_drain_waits_for_a_slow_reader_but_not_for_ever") {
+  int pair[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+  const Fd peer(pair[1]);
+  const auto backend = make_stream_char(Fd(pair[0]));
+  Client client(*backend);
+  const std::string block(1 << 20, 'x');
+  const size_t sent = backend->write(bytes(block));
+  REQUIRE(sent < block.size());
+  backend->drain(bytes("lost"), std::chrono::milliseconds(1));
+  std::string got;
+  std::thread reader([&] {
+    std::string chunk(65536, '\0');
+    pollfd ready{.fd = peer.get(), .events = POLLIN, .revents = 0};
+    while (got.size() < sent + 4 && ::poll(&ready, 1, 60'000) == 1) {
+      got.append(chunk.data(), static_cast<size_t>(std::max<ssize_t>(::read(peer.get(), chunk.data(), chunk.size()), 0)));
+    }
+  });
+  backend->drain(bytes("last"), std::chrono::minutes(1));
+  reader.join();
+  CHECK(got.substr(sent) == "last");
 }
 
 TEST_CASE("char_output_from_another_thread_arrives_in_order") {

@@ -23,6 +23,11 @@ class FakeChar final : public CharBackend {
     output.append(reinterpret_cast<const char*>(from.data()), take);
     return take;
   }
+  void drain(std::span<const std::byte> from, std::chrono::milliseconds /*limit*/) override {
+    if (last != nullptr) {
+      last->assign(reinterpret_cast<const char*>(from.data()), from.size());
+    }
+  }
   void resume_input() override {
     ++resumed;
     deliver();
@@ -42,6 +47,7 @@ class FakeChar final : public CharBackend {
   }
   std::string input;
   std::string output;
+  std::string* last = nullptr;  // where the output at the end goes
   size_t room = SIZE_MAX;
   int resumed = 0;
 
@@ -161,6 +167,23 @@ TEST_CASE("uart_state_keeps_bytes_on_their_way") {
   CHECK(second.in(0) == 'i');
   second.out(0, 'k');
   CHECK(second.machine.run_until([&] { return second.host->output == "ok"; }));
+}
+
+TEST_CASE("uart_writes_its_last_output_at_the_end_unless_it_was_saved") {
+  for (const bool saved : {false, true}) {
+    Serial serial;
+    serial.host->room = 0;
+    serial.out(0, 'x');
+    serial.machine.turn();
+    if (saved) {
+      serial.save();
+    }
+    serial.host->room = 100;
+    std::string last;
+    serial.host->last = &last;
+    serial.device.reset();
+    CHECK(last == (saved ? "" : "x"));
+  }
 }
 
 TEST_CASE("uart_destroyed_with_output_on_its_way_is_gone") {
@@ -326,10 +349,13 @@ TEST_CASE("fixed_power_tells_of_shutdown_and_reset") {
   machine.out(0x604, 0x0001, 2);
   machine.out(0x604, 0x0400, 2);  // a type without the enable bit
   machine.out(0x604, 0x2400, 2);  // a type that is not S5
+  machine.out(0x604, 1, 1);
+  machine.out(0x605, 0x24, 1);  // the same by bytes
+  CHECK(machine.in(0x604, 2) == 0x0401);
   machine.out(0x64, 0xFD);
   power->reset_port().io_write({0, 1, 0}, 2);
   CHECK(machine.power.empty());
-  machine.out(0x604, 0x2000, 2);
+  machine.out(0x605, 0x20, 1);
   machine.out(0x64, 0xFE);
   power->reset_port().io_write({0, 1, 0}, 6);
   CHECK(machine.power ==

@@ -19,7 +19,6 @@ SLOW = 1 << 18  # bytes through an emulated serial port: an exit for each
 def connect(path):
     """A client of a unix socket that the monitor serves."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(3 * places.COMMAND_SECONDS)
     until(lambda: os.path.exists(path), path)
     client.connect(path)
     return client
