@@ -37,7 +37,7 @@ class Guest:
         self.stream.wait_for(rf"^LODGE-BEGIN {number}$", timeout)
         begin = self.stream.consumed
         end = self.stream.wait_for(rf"^LODGE-END {number} (\d+)$", timeout)
-        return int(end.group(1)), self.stream.text[begin : end.start()].lstrip("\n")
+        return int(end.group(1)), self.stream.text[begin : self.stream.consumed - len(end.group(0))].lstrip("\n")
 
     def try_run(self, script, timeout=COMMAND_SECONDS):
         """Runs a script; returns (status, output)."""

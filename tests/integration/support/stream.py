@@ -45,6 +45,7 @@ class Stream:
         """The match of a regular expression in what is not consumed yet; consumes up to its end. Fails with the stream's tail.
 
         The expression fits within a line: what was searched once is not searched again, or much text would take for ever.
+        The match's positions are those in a part of the text.
         """
         expression = re.compile(pattern, re.MULTILINE)
         deadline = time.monotonic() + timeout
