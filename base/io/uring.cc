@@ -15,12 +15,13 @@ Result<std::unique_ptr<Uring>> Uring::create(unsigned entries) {
   std::unique_ptr<Uring> uring(new Uring);
   uring->ring_ = std::make_unique<io_uring>();
   io_uring_params params{};
-  params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN;
+  constexpr unsigned kFlags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
+  params.flags = kFlags | IORING_SETUP_COOP_TASKRUN;
   params.cq_entries = entries * 8;
   int rc = io_uring_queue_init_params(entries, uring->ring_.get(), &params);
   if (rc == -EINVAL) {  // before Linux 5.19
     params = {};
-    params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.flags = kFlags;
     params.cq_entries = entries * 8;
     rc = io_uring_queue_init_params(entries, uring->ring_.get(), &params);
   }
@@ -30,7 +31,48 @@ Result<std::unique_ptr<Uring>> Uring::create(unsigned entries) {
   uring->ready_ = true;
   // Best effort: without the table the operations use plain descriptors.
   io_uring_register_files_sparse(uring->ring_.get(), kFileSlots);
+  uring->restrict_operations();
+  rc = io_uring_enable_rings(uring->ring_.get());
+  if (rc < 0) {
+    return fail_errno(-rc, "enable io_uring");
+  }
   return uring;
+}
+
+void Uring::restrict_operations() {
+  std::vector<io_uring_restriction> rules;
+  const auto allow = [&rules](uint16_t opcode, uint8_t value) {
+    io_uring_restriction rule{};
+    rule.opcode = opcode;
+    rule.sqe_op = value;  // one byte that all kinds share
+    rules.push_back(rule);
+  };
+  for (const uint8_t operation :
+       {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
+        IORING_OP_FSYNC, IORING_OP_FALLOCATE, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_TIMEOUT}) {
+    allow(IORING_RESTRICTION_SQE_OP, operation);
+  }
+  for (const uint8_t operation :
+       {IORING_REGISTER_FILES_UPDATE, IORING_REGISTER_BUFFERS, IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS}) {
+    allow(IORING_RESTRICTION_REGISTER_OP, operation);
+  }
+  allow(IORING_RESTRICTION_SQE_FLAGS_ALLOWED, IOSQE_FIXED_FILE);
+  const int rc = io_uring_register_restrictions(ring_.get(), rules.data(), static_cast<unsigned>(rules.size()));
+  if (rc < 0) {
+    log_warning("io_uring", "the kernel does not restrict rings ({}); the sandbox is weaker",
+                std::generic_category().message(-rc));
+  }
+}
+
+int Uring::buffer_of(const void* begin, unsigned size) const {
+  const auto* first = static_cast<const std::byte*>(begin);
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    const auto* base = static_cast<const std::byte*>(buffers_[i].iov_base);
+    if (first >= base && static_cast<size_t>(first - base) < buffers_[i].iov_len) {
+      return size <= buffers_[i].iov_len - static_cast<size_t>(first - base) ? static_cast<int>(i) : -1;
+    }
+  }
+  return -1;
 }
 
 Uring::~Uring() {
@@ -73,21 +115,19 @@ void Uring::writev(UringOp& op, File file, std::span<const iovec> iov, uint64_t 
 }
 
 void Uring::read(UringOp& op, File file, void* to, unsigned size, uint64_t offset) {
-  LODGE_PREP(op, file, io_uring_prep_read, to, size, offset);
+  if (const int buffer = buffer_of(to, size); buffer >= 0) {
+    LODGE_PREP(op, file, io_uring_prep_read_fixed, to, size, offset, buffer);
+  } else {
+    LODGE_PREP(op, file, io_uring_prep_read, to, size, offset);
+  }
 }
 
 void Uring::write(UringOp& op, File file, const void* from, unsigned size, uint64_t offset) {
-  LODGE_PREP(op, file, io_uring_prep_write, from, size, offset);
-}
-
-void Uring::read_fixed(UringOp& op, File file, void* to, unsigned size, uint64_t offset, unsigned index) {
-  LODGE_PREP(op, file, io_uring_prep_read_fixed, to, size, offset, static_cast<int>(index));
-}
-
-void Uring::write_fixed(UringOp& op, File file, const void* from, unsigned size, uint64_t offset, unsigned index,
-                        bool durable) {
-  LODGE_PREP(op, file, io_uring_prep_write_fixed, from, size, offset, static_cast<int>(index));
-  sqe->rw_flags = durable ? RWF_DSYNC : 0;
+  if (const int buffer = buffer_of(from, size); buffer >= 0) {
+    LODGE_PREP(op, file, io_uring_prep_write_fixed, from, size, offset, buffer);
+  } else {
+    LODGE_PREP(op, file, io_uring_prep_write, from, size, offset);
+  }
 }
 
 void Uring::fdatasync(UringOp& op, File file) { LODGE_PREP(op, file, io_uring_prep_fsync, IORING_FSYNC_DATASYNC); }
@@ -129,8 +169,13 @@ void Uring::unregister_file(int slot) {
   used_slots_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
 }
 
-bool Uring::register_buffers(std::span<const iovec> buffers) {
-  return io_uring_register_buffers(ring_.get(), buffers.data(), static_cast<unsigned>(buffers.size())) == 0;
+Result<void> Uring::register_buffers(std::span<const iovec> buffers) {
+  const int rc = io_uring_register_buffers(ring_.get(), buffers.data(), static_cast<unsigned>(buffers.size()));
+  if (rc < 0) {
+    return fail_errno(-rc, "register memory with io_uring");
+  }
+  buffers_.assign(buffers.begin(), buffers.end());
+  return {};
 }
 
 // The registration belongs to the calling thread, not to the ring.

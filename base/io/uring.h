@@ -2,6 +2,9 @@
 //
 // An operation is a UringOp that its owner keeps alive until complete() runs. Submissions are gathered and go to the kernel
 // with the next wait (one system call for a whole batch), or when the ring is full.
+//
+// The kernel holds the ring to the operations that are named here (IORING_REGISTER_RESTRICTIONS): seccomp does not see what
+// goes through a ring, and none of ours shall open files or sockets.
 #pragma once
 
 #include <sys/uio.h>
@@ -11,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 
@@ -42,9 +46,6 @@ class Uring {
   void writev(UringOp& op, File file, std::span<const iovec> iov, uint64_t offset, bool durable);
   void read(UringOp& op, File file, void* to, unsigned size, uint64_t offset);
   void write(UringOp& op, File file, const void* from, unsigned size, uint64_t offset);
-  // As read/write, into registered buffer `index`.
-  void read_fixed(UringOp& op, File file, void* to, unsigned size, uint64_t offset, unsigned index);
-  void write_fixed(UringOp& op, File file, const void* from, unsigned size, uint64_t offset, unsigned index, bool durable);
   void fdatasync(UringOp& op, File file);
   void fallocate(UringOp& op, File file, int mode, uint64_t offset, uint64_t length);
   void poll(UringOp& op, int fd, unsigned events);
@@ -54,8 +55,9 @@ class Uring {
   // A slot for `fd` in the ring's file table; the operations skip the descriptor look-up. Error: table full.
   [[nodiscard]] Result<int> register_file(int fd);
   void unregister_file(int slot);
-  // Registers memory (pins it). Once per ring; false when the kernel refuses (limits), in which case nothing changed.
-  [[nodiscard]] bool register_buffers(std::span<const iovec> buffers);
+  // Registers memory that read() and write() then use without looking up its pages each time. It is pinned: it must stay
+  // mapped as it is while the ring lives. Once per ring; when the kernel refuses (RLIMIT_MEMLOCK), nothing has changed.
+  [[nodiscard]] Result<void> register_buffers(std::span<const iovec> buffers);
 
   // The calling thread is now the one that uses the ring: lets the kernel skip the descriptor look-up. Optional.
   void adopt_thread();
@@ -68,11 +70,15 @@ class Uring {
   Uring() = default;
   [[nodiscard]] io_uring_sqe* next(UringOp* op);
   static void set_file(io_uring_sqe* sqe, File file);
+  void restrict_operations();
+  // The registered buffer that holds all of the range, or -1.
+  [[nodiscard]] int buffer_of(const void* begin, unsigned size) const;
 
   static constexpr unsigned kFileSlots = 256;
   std::unique_ptr<io_uring> ring_;
   bool ready_ = false;
   uint64_t used_slots_[kFileSlots / 64] = {};
+  std::vector<iovec> buffers_;
 };
 
 }  // namespace lodge

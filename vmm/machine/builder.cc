@@ -137,6 +137,21 @@ Result<void> MachineBuilder::create_memory() {
   return {};
 }
 
+// Guest memory for the rings of the I/O loops to register: memory that is allocated whole at the start and stays. Not with a
+// balloon, which gives pages back: a ring would go on to use the old ones.
+std::vector<iovec> MachineBuilder::pinned_memory() const {
+  const bool stays = config_.memory.prealloc || config_.memory.backing == MemoryKind::hugetlb;
+  std::vector<iovec> buffers;
+  if (stays && !config_.balloon.enabled) {
+    for (const MemoryRegion& region : machine_.memory_->regions()) {
+      for (uint64_t done = 0; done < region.size; done += kGiB) {  // the most that one buffer may have
+        buffers.push_back({region.host + done, std::min(region.size - done, kGiB)});
+      }
+    }
+  }
+  return buffers;
+}
+
 Result<void> MachineBuilder::create_loops() {
   const auto host_cpus = static_cast<uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   uint32_t count = config_.io_threads;
@@ -144,9 +159,18 @@ Result<void> MachineBuilder::create_loops() {
     count = std::clamp(std::min(config_.cpu.count, host_cpus), 1U, 4U);
   }
   std::vector<EventLoop*> loops;
+  const std::vector<iovec> pinned = pinned_memory();
   for (uint32_t i = 0; i < count; ++i) {
     machine_.io_threads_.push_back(TRY(LoopThread::start(fmt::format("io{}", i), machine_.hooks_.on_io_thread)));
-    loops.push_back(&machine_.io_threads_.back()->loop());
+    EventLoop& loop = machine_.io_threads_.back()->loop();
+    loops.push_back(&loop);
+    if (!pinned.empty()) {
+      loop.post([&loop, pinned] {
+        if (const auto outcome = loop.ring().register_buffers(pinned); !outcome) {
+          log_info("machine", "{}; with a higher RLIMIT_MEMLOCK disks are faster", outcome.error().message);
+        }
+      });
+    }
   }
   machine_.loops_ = std::make_unique<LoopPool>(std::move(loops));
   Machine* machine = &machine_;

@@ -18,6 +18,7 @@ class MachineBuilder {
  private:
   [[nodiscard]] Result<void> check_limits() const;
   [[nodiscard]] Result<void> create_memory();
+  [[nodiscard]] std::vector<iovec> pinned_memory() const;
   [[nodiscard]] Result<void> create_loops();
   [[nodiscard]] Result<void> create_root();
   [[nodiscard]] Result<void> create_devices();  // builder_devices.cc
