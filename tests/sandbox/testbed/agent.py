@@ -193,6 +193,7 @@ class Agent:
         self.sessions = {}
         self.stale_cgroups = []
         self.parser = p.Parser()
+        self.timers = None
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -242,6 +243,9 @@ class Agent:
             return
         if kind == p.POWEROFF:
             self.power_off()
+        if kind == p.TICK:
+            self.look_after_timers()
+            return
         session = self.sessions.get(number)
         if session is None:
             return
@@ -254,6 +258,15 @@ class Agent:
         elif kind == p.RESIZE and session.stdin >= 0:
             rows, columns = struct.unpack("!HH", payload)
             fcntl.ioctl(session.stdin, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def look_after_timers(self):
+        """Timers that have stopped are set going again."""
+        if self.timers is None:
+            import timers  # not at the start: ctypes takes a while
+
+            self.timers = timers.Watch()
+        if self.timers.look():
+            log("timers had stopped; woken")
 
     def on_child(self, descriptor, _events):
         """Children have ended: commands, or orphans that process 1 must reap."""

@@ -19,6 +19,7 @@ from .registry import bind_socket, describe
 
 BOOT_SECONDS = 120
 POWEROFF_SECONDS = 5
+TICK_SECONDS = 1
 BACKLOG = 64 << 20  # bytes towards one client; credit keeps it far below, so more means a broken client
 
 
@@ -46,6 +47,7 @@ class Keeper:
         self.numbers = itertools.count(1)
         self.ready = False
         self.stop_at = None
+        self.tick_at = 0.0
         self.stop_waiters = []
         self.idle_since = time.monotonic()
         self.agent = None
@@ -101,6 +103,9 @@ class Keeper:
         idle = self.config["idle"]
         if idle and self.ready and not self.sessions and now - self.idle_since > idle:
             self.stop()
+        if self.sessions and now > self.tick_at and not self.agent.pending:
+            self.tick_at = now + TICK_SECONDS
+            self.write(self.agent, p.pack(p.TICK, 0))
         for descriptor, events in self.poller.poll(500):
             if descriptor == qemu:
                 return False

@@ -22,6 +22,7 @@ EXIT = 10  # agent -> client: "status N" or "error TEXT"
 POWEROFF = 11  # keeper -> agent
 STOP = 12  # client -> keeper: end this instance
 STOPPED = 13  # keeper -> client: the instance has ended
+TICK = 14  # keeper -> agent, now and then: look after the timers
 
 
 def pack(kind, session, payload=b""):
