@@ -5,6 +5,7 @@
 #include "devices/legacy/cmos_rtc/device.h"
 #include "devices/legacy/debug_ports/device.h"
 #include "devices/legacy/power/device.h"
+#include "devices/legacy/pvpanic/device.h"
 
 namespace lodge {
 namespace {
@@ -40,6 +41,10 @@ Result<CreatedDevice> create_debug_exit(DeviceSpec&, const DeviceEnv& env, const
   return plain(DebugExit::create(env, env.power));
 }
 
+Result<CreatedDevice> create_pvpanic(DeviceSpec&, const DeviceEnv& env, const StateReader*) {
+  return plain(PvPanic::create(env, env.power));
+}
+
 Result<CreatedDevice> create_serial(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<SerialSpec>(spec);
   IrqLine& irq = env.line(wanted.gsi);
@@ -60,6 +65,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"cmos-rtc", create_cmos_rtc},
     {"debug-console", create_debug_console},
     {"debug-exit", create_debug_exit},
+    {"pvpanic", create_pvpanic},
     {"uart16550", create_serial},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},

@@ -38,6 +38,7 @@ struct CmosRtcSpec {
 };
 struct DebugConsoleSpec {};
 struct DebugExitSpec {};
+struct PvPanicSpec {};
 struct SerialSpec {
   Uart16550::Options options;
   uint32_t gsi = 4;
@@ -54,8 +55,8 @@ using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, SerialSpec,
-                                RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec,
+                                SerialSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

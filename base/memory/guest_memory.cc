@@ -115,13 +115,11 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::span<const Range> 
   if (::mmap(start, size, PROT_READ | PROT_WRITE, map_flags | MAP_FIXED, memory->fd_.get(), 0) == MAP_FAILED) {
     return fail_errno(errno, "map {} MiB of guest memory", size / kMiB);
   }
+  memory->mergeable_ = options.mergeable;
   if (options.backing == MemoryBacking::anonymous) {
     ::madvise(start, size, options.transparent_hugepages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   }
-  if (options.mergeable) {
-    ::madvise(start, size, MADV_MERGEABLE);
-  }
-  ::madvise(start, size, MADV_DONTDUMP);
+  memory->advise(start, size);
   if (options.prealloc && ::madvise(start, size, MADV_POPULATE_WRITE) != 0) {
     return fail_errno(errno, "allocate {} MiB of guest memory in advance", size / kMiB);
   }
@@ -241,7 +239,15 @@ Result<void> GuestMemory::map_file(size_t index, int fd, uint64_t offset) {
     return fail_errno(errno, "map guest memory from the saved file");
   }
   from_file_ = true;
+  advise(region.host, region.size);
   return {};
+}
+
+void GuestMemory::advise(std::byte* start, uint64_t size) const {
+  if (mergeable_) {
+    ::madvise(start, size, MADV_MERGEABLE);
+  }
+  ::madvise(start, size, MADV_DONTDUMP);
 }
 
 Result<void> GuestMemory::discard(Gpa base, uint64_t length) const {
@@ -256,6 +262,8 @@ Result<void> GuestMemory::discard(Gpa base, uint64_t length) const {
     constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
     if (::mmap(window.host_, length, PROT_READ | PROT_WRITE, kFlags, -1, 0) == MAP_FAILED) {
       std::memset(window.host_, 0, length);  // too many mappings: at least the promise of zeros is kept
+    } else {
+      advise(window.host_, length);
     }
   } else if (::madvise(window.host_, length, shared_ ? MADV_REMOVE : MADV_DONTNEED) != 0) {
     return fail_errno(errno, "give back guest memory {:#x}+{:#x}", base.value, length);

@@ -134,6 +134,8 @@ class GuestMemory {
 
  private:
   GuestMemory() = default;
+  // What holds for every mapping of guest memory, whichever way it came.
+  void advise(std::byte* start, uint64_t size) const;
   void mark_dirty_slow(Gpa base, uint64_t length) const;
   [[nodiscard]] const MemoryRegion* find(Gpa base, uint64_t length) const;
 
@@ -143,6 +145,7 @@ class GuestMemory {
   uint64_t mapping_size_ = 0;
   bool shared_ = false;
   bool hugetlb_ = false;
+  bool mergeable_ = false;
   bool from_file_ = false;  // map_file() was used: dropped private pages would show the file again
   Fd fd_;
   std::atomic<bool> tracking_{false};

@@ -141,6 +141,13 @@ def power_off(run, machine):
     run.check(run.output.endswith("BYE\n"), "the guest did not come as far as its last word")
 
 
+@family("panic", **MACHINES)
+def panic(run, machine):
+    run.run("power", "--panic", machine=machine, words="panic", status=1)
+    run.check(run.output.endswith("BYE\n"), "the guest did not come as far as its last word")
+    run.check(run.log.count("crashed") == 2 and run.log.count("rip") == 2, "the crashes and the registers are not in the log")
+
+
 RESETS = dict(cf9=dict(machine="pc", words="pc cf9"), keyboard=dict(machine="pc", words="pc keyboard"),
               triple_fault=dict(machine="pc", words="pc triple"), register=dict(machine="microvm", words=""),
               triple_fault_microvm=dict(machine="microvm", words="triple"))

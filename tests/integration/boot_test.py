@@ -50,7 +50,7 @@ def test_pc_with_two_numa_cells(vmm, root_disk):
     path = f"{root_disk}.json"
     with open(path, "w") as file:
         file.write(config)
-    machine = vmm(machine="pc", cpus=2, memory=512, agent=True, disks=[root_disk], extra=["--config", path])
+    machine = vmm(machine="pc", cpus=2, memory=512, agent=True, disks=[root_disk], extra=["--config", path, "--panic"])
     guest = machine.guest
     machine.wait_for_output(r"^LODGE-INIT$")
     assert guest.run("nproc").strip() == "2"
@@ -60,6 +60,7 @@ def test_pc_with_two_numa_cells(vmm, root_disk):
     sizes = re.findall(r"MemTotal:\s+(\d+)", guest.run("cat /sys/devices/system/node/node*/meminfo"))
     assert 192 >> 1 < int(sizes[0]) >> 10 <= 192 < int(sizes[1]) >> 10 <= 320, sizes
     assert guest.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").strip() == "kvm-clock"
+    assert guest.run("cat /sys/bus/acpi/devices/QEMU0001:00/status").strip() == "15"
     assert machine.control.execute("query-status")["status"] == "running"
     machine.power_down()
     assert "LODGE-POWEROFF" in machine.serial.text

@@ -98,6 +98,7 @@ struct AcpiConfig {
   AcpiFixed fixed;              // pc
   std::optional<AcpiPci> pci;
   std::vector<AcpiSerial> serial;
+  std::optional<uint16_t> panic_port;  // pvpanic
   uint32_t ioapic_gsi_base = 0;
 };
 

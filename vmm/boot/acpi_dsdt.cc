@@ -84,6 +84,10 @@ aml::Bytes serial_ports(const AcpiConfig& config) {
 
 aml::Bytes isa_devices(const AcpiConfig& config) {
   aml::Bytes out = serial_ports(config);
+  if (config.panic_port) {
+    append(out, device("PEVT", join({name("_HID", string("QEMU0001")), name("_STA", integer(0x0F)),
+                                     name("_CRS", resources(io_ports(*config.panic_port, 1)))})));
+  }
   if (config.machine != AcpiMachine::pc) {
     return out;
   }

@@ -203,6 +203,11 @@ const std::array kOptions{
              r.config.debug_exit = true;
              return {};
            }},
+    Option{"panic", "", "pvpanic device: the guest tells of its crash",
+           [](RunRequest& r, const std::string&) -> Result<void> {
+             r.config.panic = true;
+             return {};
+           }},
     Option{"io-threads", "N", "I/O threads",
            [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "io_threads", v); }},
     Option{"on-poweroff", "destroy|restart|preserve", "when the guest switches itself off",

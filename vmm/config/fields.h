@@ -168,6 +168,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
   v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);
   v.field("debug_exit", "a write to port 0xf4 ends the monitor with status (value << 1) | 1", s.debug_exit);
+  v.field("panic", "pvpanic device: the guest tells of its crash through port 0x505", s.panic);
   v.field("io_threads", "I/O threads (0: chosen)", s.io_threads, Bounds{0, 64});
   v.field("on_poweroff", "when the guest switches itself off", s.on_poweroff);
   v.field("on_reboot", "when the guest resets itself", s.on_reboot);

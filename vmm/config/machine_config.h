@@ -138,6 +138,7 @@ struct MachineConfig {
   SmbiosSettings smbios;
   bool debug_console = false;  // port 0x402, to standard error
   bool debug_exit = false;     // port 0xf4: exit status (value << 1) | 1
+  bool panic = false;          // pvpanic: the guest reports its crash through port 0x505
   uint32_t io_threads = 0;     // 0: chosen by vCPUs and queues
   OnEvent on_poweroff = OnEvent::destroy;
   OnEvent on_reboot = OnEvent::restart;

@@ -5,6 +5,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "devices/block/raw.h"
+#include "devices/legacy/pvpanic/device.h"
 #include "devices/net/none.h"
 #include "devices/net/passt.h"
 #include "devices/net/tap.h"
@@ -134,6 +135,9 @@ Result<void> MachineBuilder::create_devices() {
   }
   if (config_.debug_exit) {
     TRY_VOID(add(DebugExitSpec{}));
+  }
+  if (config_.panic) {
+    TRY_VOID(add(PvPanicSpec{}));
   }
   TRY_VOID(add_serials());
   TRY_VOID(add_small_virtio());
@@ -343,6 +347,9 @@ AcpiConfig MachineBuilder::acpi_config() const {
   acpi.pci = std::move(pci);
   acpi.fixed.i8042 = false;  // only its reset line is there
   acpi.fixed.vga = false;
+  if (config_.panic) {
+    acpi.panic_port = PvPanic::kPort;
+  }
   for (size_t i = 0; i < config_.serials.size() && i < std::size(kSerialPorts); ++i) {
     if (config_.serials[i].kind != CharKind::none) {
       acpi.serial.push_back({kSerialPorts[i], kSerialIrqs[i]});

@@ -261,8 +261,15 @@ std::string Machine::serial_path(size_t index) const {
 
 // On a vCPU thread, inside its register write: nobody is waited for.
 void Machine::power_event(PowerEvent event, int code) {
-  for (const auto& vcpu : vcpus_) {
-    vcpu->request_pause();  // also the caller, so that no further instruction of it runs
+  if (event == PowerEvent::panicked || event == PowerEvent::crash_loaded) {
+    log_warning("machine", "the guest's kernel has crashed{}: vCPU {}: {}",
+                event == PowerEvent::panicked ? "" : " and goes on with its crash kernel", code,
+                vcpus_.at(static_cast<size_t>(code))->vcpu().describe_registers());
+  }
+  if (event != PowerEvent::crash_loaded) {
+    for (const auto& vcpu : vcpus_) {
+      vcpu->request_pause();  // also the caller, so that no further instruction of it runs
+    }
   }
   control_.post([this, event, code] { handle_power(event, code); });
 }
@@ -287,9 +294,10 @@ void Machine::handle_power(PowerEvent event, int code) {
       follow(OnEvent::destroy, MachineStatus::shutdown, code);
       break;
     case PowerEvent::panicked:
-      emit({"GUEST_PANICKED", {{"action", config_.on_crash == OnEvent::restart ? "run" : "pause"}}});
+      emit({"GUEST_PANICKED", {{"action", config_.on_crash == OnEvent::preserve ? "pause" : "poweroff"}}});
       follow(config_.on_crash, MachineStatus::guest_panicked, 1);
       break;
+    case PowerEvent::crash_loaded: emit({"GUEST_CRASHLOADED", {{"action", "run"}}}); break;
   }
 }
 

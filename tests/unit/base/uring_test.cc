@@ -65,8 +65,12 @@ TEST_CASE("uring_uses_registered_memory_and_other_memory_alike") {
   }
   const std::vector<char> expected = memory;
   // In the first, over both, in the second, over its end, outside.
-  const std::array<std::pair<size_t, unsigned>, 6> ranges{
-      {{0, 100}, {5000, 6000}, {2 * kPageSize, kPageSize}, {3 * kPageSize - 10, 20}, {3 * kPageSize, 50}, {0, 4 * kPageSize}}};
+  const std::array<std::pair<size_t, unsigned>, 6> ranges{{{0, 100},
+                                                           {5000, 6000},
+                                                           {2 * kPageSize, kPageSize},
+                                                           {3 * kPageSize - 10, 20},
+                                                           {3 * kPageSize, 50},
+                                                           {0, 4 * kPageSize}}};
   for (const auto& [begin, size] : ranges) {
     Transfer out;
     ring->write(out, file, memory.data() + begin, size, begin);

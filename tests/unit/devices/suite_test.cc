@@ -51,6 +51,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "debug-exit") {
     return DebugExitSpec{};
   }
+  if (name == "pvpanic") {
+    return PvPanicSpec{};
+  }
   if (name == "uart16550") {
     SerialSpec spec;
     spec.options.id = "serial0";

@@ -5,6 +5,7 @@
 #include "devices/legacy/cmos_rtc/device.h"
 #include "devices/legacy/debug_ports/device.h"
 #include "devices/legacy/power/device.h"
+#include "devices/legacy/pvpanic/device.h"
 #include "devices/legacy/uart16550/device.h"
 #include "tests/support/test_machine.h"
 
@@ -394,6 +395,17 @@ TEST_CASE("reduced_power_events_shutdown_and_reset") {
   machine.write(base, 0x34, 1);
   machine.write(base + 2, 1, 1);
   CHECK(machine.power == std::vector<std::pair<PowerEvent, int>>{{PowerEvent::shutdown, 0}, {PowerEvent::reset, 0}});
+}
+
+TEST_CASE("pvpanic_tells_of_the_end_and_of_a_crash_kernel") {
+  TestMachine machine;
+  const auto device = must(PvPanic::create(*machine.env, machine.env->power));
+  CHECK(machine.in(0x505) == 3);
+  machine.out(0x505, 4);  // an event of later versions
+  CHECK(machine.power.empty());
+  machine.out(0x505, 2);
+  machine.out(0x505, 3);
+  CHECK(machine.power == std::vector<std::pair<PowerEvent, int>>{{PowerEvent::crash_loaded, 0}, {PowerEvent::panicked, 0}});
 }
 
 TEST_CASE("debug_exit_gives_the_usual_status") {
