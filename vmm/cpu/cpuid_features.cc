@@ -154,7 +154,9 @@ void set_text(Entries& entries, uint32_t first_leaf, std::string_view text) {
   }
 }
 
-// A named model without its features: identity from the map, sizes and caches from the host.
+// A named model without its features: identity from the map; sizes, caches and the maker from the host. The maker is true
+// even when the model is another's: by it guests choose between instructions that only one of the makers has (VMCALL and
+// VMMCALL, SYSENTER and SYSCALL), and a Linux guest dies of KVM's attempt to mend a wrong hypercall in its read-only text.
 Features bare_model(const CpuModel& model, const CpuMap& map, const Features& host) {
   Features features;
   // Leaves that describe sizes and the like, and no more than that.
@@ -162,13 +164,6 @@ Features bare_model(const CpuModel& model, const CpuMap& map, const Features& ho
        {0U, 2U, 4U, 0xdU, 0x1dU, 0x1eU, 0x80000000U, 0x80000005U, 0x80000006U, 0x80000008U, 0x8000001dU}) {
     std::copy_if(host.entries.begin(), host.entries.end(), std::back_inserter(features.entries),
                  [leaf](const kvm_cpuid_entry2& entry) { return entry.function == leaf; });
-  }
-  const std::string vendor = map.vendor_id(model.vendor);
-  if (vendor.size() == 12) {
-    kvm_cpuid_entry2& zero = obtain(features.entries, 0);
-    std::memcpy(&zero.ebx, vendor.data(), 4);
-    std::memcpy(&zero.edx, vendor.data() + 4, 4);
-    std::memcpy(&zero.ecx, vendor.data() + 8, 4);
   }
   // Caches are told in leaves 2 and 4 by one maker and in 0x8000001d by the other.
   for (const uint32_t leaf : is_amd(features.entries) ? std::vector<uint32_t>{2, 4} : std::vector<uint32_t>{0x8000001d}) {

@@ -53,6 +53,9 @@ void share_caches(Entries& entries, uint32_t leaf, const ApicIdLayout& layout) {
 void apply_amd(Entries& entries, const Topology& topology, uint32_t vcpu_index, const ApicIdLayout& layout, uint32_t id) {
   const uint64_t per_package = topology.total() / topology.sockets;
   kvm_cpuid_entry2* features = find(entries, 0x80000001);
+  if (features != nullptr && topology.threads > 1) {
+    features->ecx |= kExtended1EcxTopoExt;  // without it no guest looks for threads, whatever the model
+  }
   const bool topology_extensions = features != nullptr && (features->ecx & kExtended1EcxTopoExt) != 0;
   if (features != nullptr) {
     features->ecx &= ~kExtended1EcxCmpLegacy;

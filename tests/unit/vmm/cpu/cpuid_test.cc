@@ -244,6 +244,20 @@ TEST_CASE("A named model has its features, identity and no others") {
   CHECK(leaf_of(entries, 0x80000000).eax == 0x80000008);
 }
 
+TEST_CASE("A named model has the host's maker") {
+  const Entries entries = build(named("Nehalem"), host(true));
+  CHECK(leaf_of(entries, 0).ebx == 0x68747541);  // Auth...
+  CHECK(leaf_of(entries, 1).eax == 0x000106a0);
+  CHECK(leaf_of(build(named("EPYC"), host(false)), 0).ebx == 0x756e6547);  // Genu...
+  // Threads are told in AMD's own leaf even if the model's maker has no such leaf.
+  CpuConfig threads = named("Nehalem");
+  threads.topology = {1, 1, 2, 2};
+  const Entries told = build(threads, host(true));
+  CHECK((leaf_of(told, 0x80000001).ecx & 1U << 22) != 0);
+  CHECK(leaf_of(told, 0x80000000).eax >= 0x8000001e);
+  CHECK((leaf_of(told, 0x8000001e).ebx >> 8 & 0xff) == 1);
+}
+
 TEST_CASE("A named model's save area holds its components only") {
   const Entries haswell = build(named("Haswell"), host(false));
   CHECK(leaf_of(haswell, 0xd, 0).eax == 7);
