@@ -1,6 +1,7 @@
 #include "base/io/uring.h"
 
 #include <fcntl.h>
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdlib>
@@ -65,14 +66,14 @@ void Uring::restrict_operations() {
 }
 
 int Uring::buffer_of(const void* begin, unsigned size) const {
-  const auto* first = static_cast<const std::byte*>(begin);
-  for (size_t i = 0; i < buffers_.size(); ++i) {
-    const auto* base = static_cast<const std::byte*>(buffers_[i].iov_base);
-    if (first >= base && static_cast<size_t>(first - base) < buffers_[i].iov_len) {
-      return size <= buffers_[i].iov_len - static_cast<size_t>(first - base) ? static_cast<int>(i) : -1;
-    }
+  const auto behind = std::ranges::upper_bound(buffers_, begin, std::less<>(), &iovec::iov_base);
+  if (behind == buffers_.begin()) {
+    return -1;
   }
-  return -1;
+  const iovec& buffer = *std::prev(behind);
+  const auto offset =
+      static_cast<size_t>(static_cast<const std::byte*>(begin) - static_cast<const std::byte*>(buffer.iov_base));
+  return offset <= buffer.iov_len && size <= buffer.iov_len - offset ? static_cast<int>(&buffer - buffers_.data()) : -1;
 }
 
 Uring::~Uring() {

@@ -56,7 +56,8 @@ class Uring {
   [[nodiscard]] Result<int> register_file(int fd);
   void unregister_file(int slot);
   // Registers memory that read() and write() then use without looking up its pages each time. It is pinned: it must stay
-  // mapped as it is while the ring lives. Once per ring; when the kernel refuses (RLIMIT_MEMLOCK), nothing has changed.
+  // mapped as it is while the ring lives. In ascending order. Once per ring; when the kernel refuses (RLIMIT_MEMLOCK),
+  // nothing has changed.
   [[nodiscard]] Result<void> register_buffers(std::span<const iovec> buffers);
 
   // The calling thread is now the one that uses the ring: lets the kernel skip the descriptor look-up. Optional.
@@ -78,7 +79,7 @@ class Uring {
   std::unique_ptr<io_uring> ring_;
   bool ready_ = false;
   uint64_t used_slots_[kFileSlots / 64] = {};
-  std::vector<iovec> buffers_;
+  std::vector<iovec> buffers_;  // ascending
 };
 
 }  // namespace lodge

@@ -51,14 +51,14 @@ Result<std::unique_ptr<RawBackend>> RawBackend::open(RawOptions options) {
   TRY_VOID(self->set_up());
   if (self->options_.lock) {
     TRY_VOID(lock_image(self->fd_.get(), self->image_use(), self->info_.description, kLockPatience));
-    self->unlock_at_end_ = self->opened_here_;  // the lock on a file that was given to us is its giver's, too
   }
   return self;
 }
 
 RawBackend::~RawBackend() {
-  // Closing alone leaves the lock until the kernel has torn down the rings that know the file, after our end.
-  if (unlock_at_end_) {
+  // Closing alone leaves the lock until the kernel has torn down the rings that know the file, after our end. The lock on a
+  // file that was given to us is its giver's, too.
+  if (opened_here_) {
     unlock_image(fd_.get());
   }
 }

@@ -73,7 +73,6 @@ class RawBackend final : public BlockBackend {
   RawOptions options_;
   Fd fd_;
   bool opened_here_ = false;
-  bool unlock_at_end_ = false;
   bool block_device_ = false;
   BlockInfo info_;
   std::atomic<uint64_t> size_{0};

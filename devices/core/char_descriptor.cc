@@ -158,14 +158,14 @@ void DescriptorChar::drain(std::span<const std::byte> from, std::chrono::millise
   while (open_ && out_ >= 0 && !from.empty()) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd ready{.fd = out_, .events = POLLOUT, .revents = 0};
-    if (::poll(&ready, 1, static_cast<int>(std::max<int64_t>(left.count(), 0))) == 0) {
+    if (::poll(&ready, 1, static_cast<int>(std::max<int64_t>(left.count(), 0))) <= 0) {
       return;
     }
     const ssize_t n = ::write(out_, from.data(), std::min<size_t>(from.size(), 512));
-    if (n < 0 && errno != EINTR && errno != EAGAIN) {
+    if (n <= 0) {
       return;
     }
-    from = from.subspan(n > 0 ? static_cast<size_t>(n) : 0);
+    from = from.subspan(static_cast<size_t>(n));
   }
 }
 

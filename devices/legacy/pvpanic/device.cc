@@ -11,7 +11,7 @@ Result<std::unique_ptr<PvPanic>> PvPanic::create(const DeviceEnv& env, PowerFn p
 void PvPanic::io_write(IoAccess access, uint64_t value) {
   if ((value & kPanicked) != 0) {
     power_(PowerEvent::panicked, static_cast<int>(access.vcpu));
-  } else if ((value & kCrashLoaded) != 0) {
+  } else if ((value & kCrashLoaded) != 0 && !crash_told_.exchange(true)) {
     power_(PowerEvent::crash_loaded, static_cast<int>(access.vcpu));
   }
 }

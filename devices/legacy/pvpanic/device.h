@@ -1,7 +1,9 @@
 // pvpanic: the port (0x505 by custom) through which a guest's kernel says that it has crashed (QEMU's docs/specs/pvpanic).
-// Reading gives the events that are known here, writing reports one. No state.
+// Reading gives the events that are known here, writing reports one. A crash that the guest survives is told once until it
+// is reset, or a guest could fill the log. Nothing is saved.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "devices/core/bus.h"
@@ -18,12 +20,14 @@ class PvPanic final : public Device, public IoHandler {
   [[nodiscard]] static Result<std::unique_ptr<PvPanic>> create(const DeviceEnv& env, PowerFn power);
   [[nodiscard]] std::string_view id() const override { return "panic0"; }
   void save(StateWriter&) const override {}
+  void reset() override { crash_told_ = false; }
   uint64_t io_read(IoAccess) override { return kPanicked | kCrashLoaded; }
   void io_write(IoAccess access, uint64_t value) override;
 
  private:
   explicit PvPanic(PowerFn power) : power_(std::move(power)) {}
   PowerFn power_;
+  std::atomic<bool> crash_told_{false};
   Bus::Registration mapping_;
 };
 

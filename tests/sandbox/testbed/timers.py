@@ -1,7 +1,7 @@
 """Wakes the nested machine's timers when they have stopped.
 
-Under emulated SVM the local APIC's timer interrupt is lost now and then. Linux programs the next one from the handler of the
-last, so with it all timers stop: nothing that sleeps or has a time limit ever goes on, while other interrupts still work.
+Under emulated SVM tests were seen to stand still far beyond their own time limits, while other interrupts still worked, until a command
+from outside came. That is what a lost interrupt of the local APIC's timer does: Linux programs the next one from the handler of the last.
 A timer that is due before the one the kernel believes to be next makes it program the hardware again.
 """
 import ctypes

@@ -404,8 +404,12 @@ TEST_CASE("pvpanic_tells_of_the_end_and_of_a_crash_kernel") {
   machine.out(0x505, 4);  // an event of later versions
   CHECK(machine.power.empty());
   machine.out(0x505, 2);
+  machine.out(0x505, 2);  // told already
   machine.out(0x505, 3);
   CHECK(machine.power == std::vector<std::pair<PowerEvent, int>>{{PowerEvent::crash_loaded, 0}, {PowerEvent::panicked, 0}});
+  device->reset();
+  machine.out(0x505, 2);
+  CHECK(machine.power.size() == 3);
 }
 
 TEST_CASE("debug_exit_gives_the_usual_status") {
