@@ -36,7 +36,6 @@ std::string_view message_prefix(int code) {
     case VIR_ERR_OVERFLOW: return "numerical overflow";
     case VIR_ERR_OPERATION_UNSUPPORTED: return "Operation not supported";
     case VIR_ERR_AGENT_UNRESPONSIVE: return "Guest agent is not responding";
-    case VIR_ERR_AGENT_COMMAND_FAILED: return "Guest agent command failed";
     case VIR_ERR_ACCESS_DENIED: return "access denied";
     case VIR_ERR_CPU_INCOMPATIBLE: return "the CPU is incompatible with host CPU";
     case VIR_ERR_XML_INVALID_SCHEMA: return "XML document failed to validate against schema";
