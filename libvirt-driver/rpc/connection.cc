@@ -1,0 +1,375 @@
+#include "libvirt-driver/rpc/connection.h"
+
+#include "base/log.h"
+
+namespace lodge::rpc {
+namespace {
+
+constexpr int32_t kFirstAuth = 66;  // AUTH_LIST to AUTH_POLKIT: all that a client may call before it is known
+constexpr int32_t kLastAuth = 70;
+constexpr int32_t kPing = 1;
+constexpr int32_t kPong = 2;
+
+bool is_auth(const MessageHeader& header) {
+  return header.program == static_cast<uint32_t>(Program::remote) && header.procedure >= kFirstAuth &&
+         header.procedure <= kLastAuth;
+}
+
+CallError rpc_error(std::string text) { return {VIR_ERR_RPC, std::move(text), VIR_FROM_RPC}; }
+
+}  // namespace
+
+RemoteError to_remote(const CallError& error) {
+  RemoteError remote;
+  remote.code = error.code;
+  remote.domain = error.domain;
+  remote.message = error.message();
+  const std::string_view prefix = message_prefix(error.code);
+  remote.str1 = prefix.empty() ? "%s" : fmt::format("{}: %s", prefix);
+  remote.str2 = error.detail;
+  if (error.code == VIR_ERR_SYSTEM_ERROR) {
+    remote.int1 = error.system_error;
+  }
+  return remote;
+}
+
+Connection::Connection(ConnectionEnv& env, uint64_t id, std::unique_ptr<Transport> transport, bool read_only,
+                       std::function<void()> on_end)
+    : Session(id, transport->peer(), read_only),
+      env_(env),
+      transport_(std::move(transport)),
+      on_end_(std::move(on_end)),
+      out_signal_(env.network),
+      room_signal_(env.network),
+      last_life_(std::chrono::steady_clock::now()) {}
+
+Connection::~Connection() = default;
+
+void Connection::run() {
+  const auto self = std::static_pointer_cast<Connection>(shared_from_this());
+  asio::co_spawn(env_.network, read_loop(self), asio::detached);
+  asio::co_spawn(env_.network, write_loop(self), asio::detached);
+  if (!authenticated()) {
+    asio::co_spawn(env_.network, login_watch(self), asio::detached);
+  }
+}
+
+void Connection::drop(std::string_view reason) {
+  if (ended_) {
+    return;
+  }
+  ended_ = true;
+  log_debug("rpc", "client {} leaves: {}", id(), reason);
+  transport_->close();
+  out_signal_.cancel();
+  room_signal_.cancel();
+  queued_.clear();
+  const auto streams = std::move(streams_);
+  streams_.clear();
+  for (const auto& [serial, stream] : streams) {
+    stream->drop();
+  }
+  // Guests that were to live as long as this client end here: not work for this thread.
+  asio::post(env_.workers, [self = std::static_pointer_cast<Connection>(shared_from_this())] { self->run_on_close(); });
+  on_end_();
+}
+
+asio::awaitable<void> Connection::login_watch([[maybe_unused]] std::shared_ptr<Connection> self) {
+  asio::steady_timer timer(env_.network, env_.login_time);
+  (void)co_await timer.async_wait(kAwait);
+  if (!ended_ && !authenticated()) {
+    log_warning("rpc", "client {} did not authenticate within {} s", id(), env_.login_time.count());
+    drop("not authenticated in time");
+  }
+}
+
+asio::awaitable<void> Connection::read_loop([[maybe_unused]] std::shared_ptr<Connection> self) {
+  if (const auto started = co_await transport_->start(); !started) {
+    log_warning("rpc", "client {}: {}", id(), started.error().message);
+    drop("no secure connection");
+    co_return;
+  }
+  while (!ended_) {
+    while (!ended_ && (congested() || queued_.size() >= env_.max_queued)) {
+      room_signal_.expires_at(std::chrono::steady_clock::time_point::max());
+      (void)co_await room_signal_.async_wait(kAwait);
+    }
+    if (ended_) {
+      co_return;
+    }
+    const auto more = co_await transport_->read(reader_);
+    if (ended_) {
+      co_return;
+    }
+    if (!more || !*more) {
+      drop(!more ? std::string_view(more.error().message) : "closed");
+      co_return;
+    }
+    last_life_ = std::chrono::steady_clock::now();
+    while (!ended_) {
+      auto frame = reader_.next();
+      if (!frame) {
+        log_warning("rpc", "client {} is disconnected: {}", id(), frame.error().message);
+        drop("malformed message");
+        co_return;
+      }
+      if (!*frame) {
+        break;
+      }
+      handle(std::move(**frame));
+    }
+  }
+}
+
+asio::awaitable<void> Connection::write_loop([[maybe_unused]] std::shared_ptr<Connection> self) {
+  while (!ended_) {
+    if (out_.empty()) {
+      out_signal_.expires_at(std::chrono::steady_clock::time_point::max());
+      (void)co_await out_signal_.async_wait(kAwait);
+      continue;
+    }
+    const Outgoing outgoing = std::move(out_.front());
+    out_.pop_front();
+    auto written = co_await transport_->write(outgoing.bytes);
+    if (written && !outgoing.fds.empty()) {
+      written = co_await transport_->write_fds(outgoing.fds);
+    }
+    out_bytes_ -= outgoing.bytes.size();
+    if (!written) {
+      drop(written.error().message);
+      co_return;
+    }
+    if (!congested()) {
+      room_signal_.cancel();
+    }
+    maybe_end();
+  }
+}
+
+asio::awaitable<void> Connection::keepalive_loop([[maybe_unused]] std::shared_ptr<Connection> self) {
+  const auto interval = env_.keepalive_interval;
+  unsigned unanswered = 0;
+  asio::steady_timer timer(env_.network);
+  while (!ended_) {
+    timer.expires_after(interval);
+    (void)co_await timer.async_wait(kAwait);
+    if (ended_) {
+      co_return;
+    }
+    if (std::chrono::steady_clock::now() - last_life_ < interval) {
+      unanswered = 0;
+      continue;
+    }
+    if (unanswered >= env_.keepalive_count) {
+      log_warning("rpc", "client {} has not answered for {} s", id(), (interval * (unanswered + 1)).count());
+      drop("keepalive");
+      co_return;
+    }
+    ++unanswered;
+    MessageHeader header{.program = static_cast<uint32_t>(Program::keepalive), .procedure = kPing};
+    header.type = MessageType::message;
+    send(header, {});
+  }
+}
+
+void Connection::start_keepalive() {
+  asio::post(env_.network, [self = std::static_pointer_cast<Connection>(shared_from_this())] {
+    if (!self->keepalive_ && self->env_.keepalive_interval.count() > 0) {
+      self->keepalive_ = true;
+      asio::co_spawn(self->env_.network, self->keepalive_loop(self), asio::detached);
+    }
+  });
+}
+
+void Connection::close_when_replied() {
+  asio::post(env_.network, [self = std::static_pointer_cast<Connection>(shared_from_this())] {
+    self->closing_ = true;
+    self->maybe_end();
+  });
+}
+
+void Connection::maybe_end() {
+  if (closing_ && !ended_ && out_.empty() && out_bytes_ == 0 && running_ == 0 && queued_.empty()) {
+    drop("bade farewell");
+  }
+}
+
+void Connection::send_event(Program program, int32_t procedure, std::vector<uint8_t> payload) {
+  asio::post(env_.network, [self = std::static_pointer_cast<Connection>(shared_from_this()), program, procedure,
+                            payload = std::move(payload)] {
+    if (self->out_bytes_ > kHopeless) {
+      log_warning("rpc", "client {} does not read its events; {} bytes wait", self->id(), self->out_bytes_);
+      self->drop("does not read");
+      return;
+    }
+    MessageHeader header{.program = static_cast<uint32_t>(program), .procedure = procedure};
+    header.type = MessageType::message;
+    self->send(header, payload);
+  });
+}
+
+void Connection::push(Outgoing outgoing) {
+  if (ended_) {
+    return;
+  }
+  out_bytes_ += outgoing.bytes.size();
+  out_.push_back(std::move(outgoing));
+  out_signal_.cancel();
+}
+
+void Connection::send(const MessageHeader& header, std::span<const uint8_t> payload, std::vector<Fd> fds) {
+  std::vector<uint8_t> counted;
+  if (header.type == MessageType::reply_with_fds) {
+    counted = encode(static_cast<uint32_t>(fds.size()));
+    counted.insert(counted.end(), payload.begin(), payload.end());
+    payload = counted;
+  }
+  auto message = make_message(header, payload);
+  if (!message) {
+    send_error(header, header.type, CallError(std::move(message).error()));
+    return;
+  }
+  push({std::move(*message), std::move(fds)});
+}
+
+void Connection::send_error(MessageHeader header, MessageType type, const CallError& error) {
+  header.type = type;
+  header.status = MessageStatus::error;
+  send(header, encode(to_remote(error)));
+}
+
+void Connection::handle(Frame frame) {
+  switch (frame.header.type) {
+    case MessageType::message:
+      if (frame.header.program == static_cast<uint32_t>(Program::keepalive) && frame.header.procedure == kPing) {
+        MessageHeader header = frame.header;
+        header.procedure = kPong;
+        send(header, {});
+      }
+      break;
+    case MessageType::stream:
+    case MessageType::stream_hole: handle_stream(std::move(frame)); break;
+    case MessageType::call:
+    case MessageType::call_with_fds: handle_call(std::move(frame)); break;
+    case MessageType::reply:
+    case MessageType::reply_with_fds:
+      log_warning("rpc", "client {} is disconnected: it sent a reply", id());
+      drop("sent a reply");
+      break;
+  }
+}
+
+void Connection::handle_stream(Frame frame) {
+  const auto it = streams_.find(frame.header.serial);
+  if (it != streams_.end()) {
+    const auto stream = it->second;
+    stream->receive(frame);
+  }
+  // Else it is late: its stream is closed already.
+}
+
+std::optional<CallError> Connection::refusal(const Frame& frame, const Procedure*& procedure) const {
+  const MessageHeader& header = frame.header;
+  if (header.version != kVersion ||
+      (header.program != static_cast<uint32_t>(Program::remote) && header.program != static_cast<uint32_t>(Program::qemu))) {
+    return rpc_error(fmt::format("Cannot find program {} version {}", header.program, header.version));
+  }
+  if (header.status != MessageStatus::ok) {
+    return rpc_error(fmt::format("Unexpected message status {}", static_cast<uint32_t>(header.status)));
+  }
+  if (!authenticated() && !is_auth(header)) {
+    return rpc_error("authentication required");
+  }
+  procedure = env_.procedures.find(static_cast<Program>(header.program), header.procedure);
+  if (procedure == nullptr) {
+    return rpc_error(fmt::format("unknown procedure: {}", header.procedure));
+  }
+  const bool open = opened() || is_auth(header) ||
+                    (header.program == static_cast<uint32_t>(Program::remote) &&
+                     (header.procedure == static_cast<int32_t>(Proc::connect_open) ||
+                      header.procedure == static_cast<int32_t>(Proc::connect_supports_feature) ||
+                      header.procedure == static_cast<int32_t>(Proc::connect_close)));
+  if (!open) {
+    return CallError(VIR_ERR_INTERNAL_ERROR, "hypervisor connection not open");
+  }
+  if (read_only() && procedure->row->deny) {
+    return read_only_error(procedure->row->name);
+  }
+  if (procedure->invoke == nullptr) {
+    return CallError(VIR_ERR_NO_SUPPORT, function_name(procedure->row->name));
+  }
+  return std::nullopt;
+}
+
+void Connection::handle_call(Frame frame) {
+  if (closing_) {
+    return;
+  }
+  if (running_ >= env_.max_running) {
+    queued_.push_back(std::move(frame));
+    return;
+  }
+  start_call(std::move(frame));
+}
+
+void Connection::start_call(Frame frame) {
+  const Procedure* procedure = nullptr;
+  if (const auto error = refusal(frame, procedure)) {
+    send_error(frame.header, MessageType::reply, *error);
+    return;
+  }
+  ++running_;
+  auto& pool = procedure->row->high ? env_.high_workers : env_.workers;
+  asio::post(pool, [self = std::static_pointer_cast<Connection>(shared_from_this()), procedure,
+                    frame = std::make_shared<Frame>(std::move(frame))] {
+    Call call{.driver = self->env_.driver,
+              .session = self,
+              .row = procedure->row,
+              .fds = std::move(frame->fds),
+              .reply_fds = {},
+              .stream = {}};
+    auto answer = procedure->invoke(call, frame->payload);
+    // std::function must be copyable; the descriptors are not
+    auto fds = std::make_shared<std::vector<Fd>>(std::move(call.reply_fds));
+    auto stream = std::make_shared<std::optional<StreamRequest>>(std::move(call.stream));
+    asio::post(self->env_.network, [self, header = frame->header, answer = std::move(answer), fds, stream]() mutable {
+      self->finish_call(header, std::move(answer), std::move(*fds), std::move(*stream));
+    });
+  });
+}
+
+void Connection::finish_call(const MessageHeader& header, Answer<std::vector<uint8_t>> answer, std::vector<Fd> fds,
+                             std::optional<StreamRequest> stream) {
+  --running_;
+  if (ended_) {
+    if (stream && stream->on_closed) {
+      stream->on_closed();
+    }
+    return;
+  }
+  if (!answer) {
+    send_error(header, MessageType::reply, answer.error());
+  } else {
+    MessageHeader reply = header;
+    reply.type = fds.empty() ? MessageType::reply : MessageType::reply_with_fds;
+    reply.status = MessageStatus::ok;
+    send(reply, *answer, std::move(fds));
+    if (stream) {
+      const auto joined =
+          std::make_shared<Stream>(std::static_pointer_cast<Connection>(shared_from_this()), header, std::move(*stream));
+      streams_[header.serial] = joined;
+      joined->start();
+    }
+  }
+  while (!ended_ && running_ < env_.max_running && !queued_.empty()) {
+    Frame next = std::move(queued_.front());
+    queued_.pop_front();
+    start_call(std::move(next));
+  }
+  if (queued_.size() < env_.max_queued) {
+    room_signal_.cancel();
+  }
+  maybe_end();
+}
+
+}  // namespace lodge::rpc

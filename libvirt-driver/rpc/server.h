@@ -1,0 +1,65 @@
+// Server: the sockets that clients connect to, the limits on them, and the workers that answer their calls.
+//
+// create() and run() on the main thread, which becomes the network thread; stop() and the counters from anywhere.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <unordered_map>
+
+#include "libvirt-driver/rpc/connection.h"
+
+namespace lodge::rpc {
+
+struct ServerLimits {
+  size_t max_clients = 5000;
+  size_t max_anonymous = 20;  // that have not authenticated
+  size_t max_running = 5;     // calls of one client
+  unsigned workers = 20;
+  unsigned high_workers = 5;
+  unsigned keepalive_interval = 5;  // s, 0: none
+  unsigned keepalive_count = 5;
+};
+
+// How a listening socket's clients are treated.
+struct ListenOptions {
+  bool read_only = false;
+  // Decides whether the client needs no further authentication.
+  std::function<bool(const Peer&)> trusted;
+};
+
+class Server {
+ public:
+  Server(const ServerLimits& limits, const ProcedureTable& procedures, Driver& driver);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Takes over a listening socket.
+  [[nodiscard]] Result<void> listen_unix(Fd fd, ListenOptions options);
+  [[nodiscard]] Result<void> listen_tcp(Fd fd, ListenOptions options);
+  // Serves until stop().
+  void run();
+  void stop();
+  [[nodiscard]] asio::io_context& network() { return network_; }
+  [[nodiscard]] asio::thread_pool& workers() { return workers_; }
+  [[nodiscard]] size_t clients() const { return client_count_; }
+
+ private:
+  asio::awaitable<void> accept_unix(asio::local::stream_protocol::acceptor acceptor, ListenOptions options);
+  asio::awaitable<void> accept_tcp(asio::ip::tcp::acceptor acceptor, ListenOptions options);
+  void welcome(std::unique_ptr<Transport> transport, const ListenOptions& options);
+  [[nodiscard]] bool has_room() const;
+
+  ServerLimits limits_;
+  asio::io_context network_{1};
+  asio::thread_pool workers_;
+  asio::thread_pool high_workers_;
+  ConnectionEnv env_;
+  uint64_t next_id_ = 1;
+  std::unordered_map<uint64_t, std::shared_ptr<Connection>> connections_;
+  std::atomic<size_t> client_count_ = 0;
+  asio::steady_timer room_;
+};
+
+}  // namespace lodge::rpc
