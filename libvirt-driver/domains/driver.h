@@ -1,0 +1,91 @@
+// Driver: what the daemon knows and does. One object; the handlers of calls/ are thin over it.
+//
+// Any thread, unless said otherwise. Functions that change a domain take its job themselves.
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "libvirt-driver/domains/domain_list.h"
+#include "libvirt-driver/domains/store.h"
+#include "libvirt-driver/events/event_hub.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace lodge {
+
+struct DriverOptions {
+  DriverPaths paths;
+  std::string uri = "lodge:///system";
+  bool session = false;  // of one user, not of the host
+};
+
+class Driver {
+ public:
+  using Post = std::function<void(std::function<void()>)>;  // runs it on a worker
+  Driver(boost::asio::io_context& network, Post post, DriverOptions options);
+  ~Driver();
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+
+  // Loads definitions and finds running guests again; starts what is to start with the host. Before the first client.
+  [[nodiscard]] Result<void> load();
+
+  [[nodiscard]] DomainList& domains() { return domains_; }
+  [[nodiscard]] EventHub& events() { return events_; }
+  [[nodiscard]] const DriverOptions& options() const { return options_; }
+  [[nodiscard]] const DriverPaths& paths() const { return options_.paths; }
+
+  // define.cc
+  [[nodiscard]] Answer<DomainPtr> define(std::string_view xml, uint32_t flags);
+  [[nodiscard]] Answer<void> undefine(const DomainPtr& domain, uint32_t flags);
+  [[nodiscard]] Answer<void> set_autostart(const DomainPtr& domain, bool autostart);
+  [[nodiscard]] Answer<void> rename(const DomainPtr& domain, const std::string& name);
+  // Replaces the persistent definition; under the domain's job.
+  [[nodiscard]] Answer<void> replace_definition(const DomainPtr& domain, DomainConfig config);
+  // Replaces what is told of the running guest, and its status file; under the domain's job.
+  void replace_live(const DomainPtr& domain, DomainConfig config);
+  // Checks and completes a definition as a client gave it.
+  [[nodiscard]] Answer<DomainConfig> read_definition(std::string_view xml, bool validate) const;
+
+  // start.cc
+  [[nodiscard]] Answer<DomainPtr> create(std::string_view xml, uint32_t flags, const std::shared_ptr<rpc::Session>& session);
+  [[nodiscard]] Answer<void> start(const DomainPtr& domain, uint32_t flags, const std::shared_ptr<rpc::Session>& session);
+
+  // stop.cc
+  [[nodiscard]] Answer<void> destroy(const DomainPtr& domain, bool graceful);
+  [[nodiscard]] Answer<void> shutdown(const DomainPtr& domain);  // the power button
+  [[nodiscard]] Answer<void> suspend(const DomainPtr& domain);
+  [[nodiscard]] Answer<void> resume(const DomainPtr& domain);
+  [[nodiscard]] Answer<void> reset(const DomainPtr& domain);
+
+  // The run of an active domain with a monitor that answers. Error: OPERATION_INVALID "domain is not running".
+  [[nodiscard]] static Answer<std::shared_ptr<Run>> running(const DomainView& view);
+
+  // Runs `fn` on a worker.
+  void post(std::function<void()> fn) { post_(std::move(fn)); }
+
+ private:
+  friend class Starter;
+  void watch(const DomainPtr& domain, const std::shared_ptr<Run>& run);  // for the end of its process
+  void connect(const DomainPtr& domain, const std::shared_ptr<Run>& run, Fd socket);
+  void ended(const DomainPtr& domain, const std::shared_ptr<Run>& run);
+  void on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, const std::string& name, const Json& data);
+  void mark(const DomainPtr& domain, const Run* run, int state, int reason);
+  void write_status(const DomainPtr& domain);
+  void device_deleted(const DomainPtr& domain, const std::string& alias);
+  void ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run, bool starting);
+  void find_again(StoredStatus status);
+  void autostart_all();
+
+  boost::asio::io_context& network_;
+  Post post_;
+  DriverOptions options_;
+  DomainList domains_;
+  EventHub events_;
+  std::atomic<int32_t> next_id_ = 1;
+};
+
+}  // namespace lodge

@@ -1,0 +1,416 @@
+#include "libvirt-driver/domains/machine_json.h"
+
+namespace lodge {
+namespace {
+
+std::unexpected<CallError> unsupported(std::string_view path, std::string_view why) {
+  return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "{}: {}", path, why);
+}
+
+// The words of the monitor are libvirt's.
+template <XmlEnum E>
+void set_word(Json& json, const char* key, E value) {
+  if (const auto word = xml_word(value); !word.empty()) {
+    json[key] = word;
+  }
+}
+
+template <class T>
+void set_if(Json& json, const char* key, const std::optional<T>& value) {
+  if (value) {
+    json[key] = *value;
+  }
+}
+
+void add_slot(Json& json, const DeviceInfo& device) {
+  if (device.address) {
+    if (const auto* pci = std::get_if<PciAddress>(&*device.address)) {
+      json["slot"] = pci->slot;
+    }
+  }
+}
+
+void add_virtio(Json& json, const VirtioOptions& options, OnOff event_idx) {
+  if (options.packed == OnOff::on) {
+    json["ring"] = "packed";
+  }
+  if (event_idx == OnOff::off) {
+    json["event_index"] = false;
+  }
+}
+
+Json cpu_json(const DomainConfig& config) {
+  Json cpu{{"count", config.vcpus.current.value_or(config.vcpus.count)}};
+  if (!config.cpu) {
+    return cpu;
+  }
+  const CpuConfig& wanted = *config.cpu;
+  if (wanted.topology) {
+    cpu["sockets"] = wanted.topology->sockets;
+    cpu["dies"] = wanted.topology->dies;
+    cpu["cores"] = wanted.topology->cores;
+    cpu["threads"] = wanted.topology->threads;
+  }
+  switch (wanted.mode) {
+    case CpuMode::host_model: cpu["model"] = "host-model"; break;
+    case CpuMode::custom:
+      if (!wanted.model.empty()) {
+        cpu["model"] = wanted.model;
+      }
+      break;
+    default: break;
+  }
+  Json features = Json::array();
+  for (const CpuFeature& feature : wanted.features) {
+    std::string_view sign = "+";
+    switch (feature.policy) {
+      case CpuPolicy::force: sign = "!"; break;
+      case CpuPolicy::optional: sign = "?"; break;
+      case CpuPolicy::disable:
+      case CpuPolicy::forbid: sign = "-"; break;
+      default: break;
+    }
+    features.push_back(fmt::format("{}{}", sign, feature.name));
+  }
+  if (!features.empty()) {
+    cpu["features"] = features;
+  }
+  for (const Timer& timer : config.clock.timers) {
+    if (timer.name == TimerName::tsc && timer.frequency_hz) {
+      cpu["tsc_khz"] = *timer.frequency_hz / 1000;
+    }
+  }
+  return cpu;
+}
+
+Json memory_json(const DomainConfig& config) {
+  const uint64_t kib = config.memory.value_or(0);
+  Json memory{{"size_mib", (kib + 1023) / 1024}};
+  const MemoryBacking& backing = config.backing;
+  if (backing.hugepages) {
+    memory["backing"] = "hugetlb";
+    if (!backing.pages.empty() && backing.pages.front().size) {
+      memory["hugepage_kib"] = *backing.pages.front().size;
+    }
+  } else if (backing.source == MemorySource::memfd || backing.access == MemoryAccess::shared) {
+    memory["backing"] = "memfd";
+  }
+  if (backing.allocation == MemoryAllocation::immediate || backing.locked) {
+    memory["prealloc"] = true;
+  }
+  if (backing.nosharepages) {
+    memory["mergeable"] = false;
+  }
+  Json cells = Json::array();
+  if (config.cpu) {
+    for (const GuestNumaCell& cell : config.cpu->numa) {
+      Json told{{"memory_mib", cell.memory.value_or(0) / 1024}, {"cpus", cell.cpus.ids}};
+      if (!cell.distances.empty()) {
+        std::vector<uint32_t> distances(config.cpu->numa.size(), 20);
+        for (const NumaDistance& distance : cell.distances) {
+          if (distance.id < distances.size()) {
+            distances[distance.id] = distance.value;
+          }
+        }
+        told["distances"] = distances;
+      }
+      cells.push_back(told);
+    }
+  }
+  if (!cells.empty()) {
+    memory["cells"] = cells;
+  }
+  return memory;
+}
+
+Answer<Json> boot_json(const DomainConfig& config) {
+  const OsConfig& os = config.os;
+  if (os.kernel.empty()) {
+    return unsupported("/domain/os/kernel", "this version of Lodge starts guests by a kernel only; give <kernel>");
+  }
+  if (!os.loader.empty() || os.firmware == Firmware::efi) {
+    return unsupported("/domain/os/loader", "this version of Lodge has no firmware");
+  }
+  Json boot{{"kernel", os.kernel}};
+  if (!os.initrd.empty()) {
+    boot["initrd"] = os.initrd;
+  }
+  if (!os.cmdline.empty()) {
+    boot["command_line"] = os.cmdline;
+  }
+  return boot;
+}
+
+Answer<Json> char_json(const CharSource& source, std::string_view path) {
+  Json json;
+  switch (source.type) {
+    case CharType::pty: json["kind"] = "pty"; break;
+    case CharType::null: json["kind"] = "none"; break;
+    case CharType::file:
+      json["kind"] = "file";
+      json["path"] = source.path;
+      json["append"] = source.append == OnOff::on;
+      break;
+    case CharType::unix_socket:
+      json["kind"] = "socket";
+      json["path"] = source.path;
+      json["server"] = source.mode != SocketMode::connect;
+      break;
+    case CharType::tcp:
+    case CharType::dev:
+      return unsupported(fmt::format("{}/@type", path),
+                         fmt::format("this version of Lodge has no character device of type '{}'", xml_word(source.type)));
+  }
+  if (!source.log_file.empty()) {
+    json["log"] = source.log_file;
+    json["log_append"] = source.log_append != OnOff::off;
+  }
+  return json;
+}
+
+Answer<void> add_chars(Json& machine, const DomainConfig& config) {
+  const DomainDevices& devices = config.devices;
+  Json serials = Json::array();
+  for (size_t i = 0; i < devices.serials.size(); ++i) {
+    serials.push_back(TRY(char_json(devices.serials[i].source, fmt::format("/domain/devices/serial[{}]", i + 1))));
+  }
+  if (!serials.empty()) {
+    machine["serials"] = serials;
+  }
+  for (size_t i = 0; i < devices.consoles.size(); ++i) {
+    const DomainConsole& console = devices.consoles[i];
+    const std::string path = fmt::format("/domain/devices/console[{}]", i + 1);
+    if (console.target != ConsoleTarget::virtio) {
+      continue;  // the first serial port's twin
+    }
+    if (machine.contains("console")) {
+      return unsupported(path, "this version of Lodge has one virtio console");
+    }
+    machine["console"] = TRY(char_json(console.source, path));
+  }
+  Json channels = Json::array();
+  for (size_t i = 0; i < devices.channels.size(); ++i) {
+    Json channel = TRY(char_json(devices.channels[i].source, fmt::format("/domain/devices/channel[{}]", i + 1)));
+    channel["name"] = devices.channels[i].name;
+    channels.push_back(channel);
+  }
+  if (!channels.empty()) {
+    machine["channels"] = channels;
+  }
+  return {};
+}
+
+Answer<void> add_small(Json& machine, const DomainConfig& config) {
+  const DomainDevices& devices = config.devices;
+  if (!devices.rngs.empty()) {
+    const DomainRng& rng = devices.rngs.front();
+    if (devices.rngs.size() > 1) {
+      return unsupported("/domain/devices/rng[2]", "this version of Lodge has one random number device");
+    }
+    if (rng.backend == RngBackend::egd) {
+      return unsupported("/domain/devices/rng/backend/@model", "only 'random' and 'builtin' are offered");
+    }
+    Json json{{"enabled", true}};
+    if (rng.rate_bytes) {
+      json["bytes"] = *rng.rate_bytes;
+      json["period_ms"] = rng.rate_period_ms.value_or(1000);
+    }
+    add_slot(json, rng);
+    machine["rng"] = json;
+  }
+  if (devices.memballoon && devices.memballoon->model != BalloonModel::none) {
+    Json json{{"enabled", true},
+              {"deflate_on_oom", devices.memballoon->autodeflate == OnOff::on},
+              {"free_page_reporting", devices.memballoon->free_page_reporting == OnOff::on}};
+    add_slot(json, *devices.memballoon);
+    machine["balloon"] = json;
+  }
+  machine["panic"] = !devices.panics.empty();
+  for (const DomainController& controller : devices.controllers) {
+    if (controller.type == ControllerType::virtio_serial && controller.address) {
+      if (const auto* pci = std::get_if<PciAddress>(&*controller.address)) {
+        machine["console_slot"] = pci->slot;
+      }
+    }
+  }
+  return {};
+}
+
+std::string sysinfo_value(const std::vector<NameValue>& entries, std::string_view name) {
+  for (const NameValue& entry : entries) {
+    if (entry.name == name) {
+      return entry.value;
+    }
+  }
+  return "";
+}
+
+Json smbios_json(const DomainConfig& config) {
+  Json json{{"uuid", print_uuid(config.uuid)}};
+  if (config.os.smbios == SmbiosMode::sysinfo) {
+    for (const char* name : {"manufacturer", "product", "serial"}) {
+      if (const std::string value = sysinfo_value(config.sysinfo.system, name); !value.empty()) {
+        json[name] = value;
+      }
+    }
+  }
+  return json;
+}
+
+std::string_view action(LifecycleAction wanted, std::string_view otherwise) {
+  switch (wanted) {
+    case LifecycleAction::destroy: return "destroy";
+    case LifecycleAction::restart: return "restart";
+    case LifecycleAction::preserve: return "preserve";
+    default: return otherwise;
+  }
+}
+
+Answer<void> refuse_devices(const DomainDevices& devices) {
+  for (const DomainController& controller : devices.controllers) {
+    if (controller.type == ControllerType::scsi) {
+      return unsupported("/domain/devices/controller", "this version of Lodge has no SCSI controllers");
+    }
+  }
+  if (!devices.graphics.empty()) {
+    return unsupported("/domain/devices/graphics", "this version of Lodge has no screen");
+  }
+  for (const DomainVideo& video : devices.videos) {
+    if (video.model != VideoModel::none) {
+      return unsupported("/domain/devices/video", "this version of Lodge has no screen");
+    }
+  }
+  for (const DomainInput& input : devices.inputs) {
+    if (input.bus != InputBus::ps2) {
+      return unsupported("/domain/devices/input", "this version of Lodge has no such input device");
+    }
+  }
+  if (!devices.watchdogs.empty()) {
+    return unsupported("/domain/devices/watchdog", "this version of Lodge has no watchdog");
+  }
+  return {};
+}
+
+}  // namespace
+
+bool wants_tap(const DomainInterface& interface) {
+  return interface.type == InterfaceType::bridge || interface.type == InterfaceType::ethernet;
+}
+
+Answer<Json> disk_json(const DomainDisk& disk) {
+  const std::string path = fmt::format("/domain/devices/disk[target/@dev='{}']", disk.target);
+  if (disk.bus != DiskBus::virtio || disk.device != DiskDevice::disk) {
+    return unsupported(path, "this version of Lodge has virtio disks only; use <target bus='virtio'/>");
+  }
+  if (disk.source.type == DiskType::volume) {
+    return unsupported(path + "/source/@pool", "this version of Lodge takes files and block devices");
+  }
+  if (!disk.driver.format.empty() && disk.driver.format != "raw") {
+    return unsupported(path + "/driver/@type",
+                       fmt::format("this version of Lodge reads raw images, not '{}'", disk.driver.format));
+  }
+  if (!disk.has_medium()) {
+    return unsupported(path + "/source", "a disk needs an image");
+  }
+  Json json{{"id", disk.alias}, {"path", disk.source.path}, {"read_only", disk.readonly}, {"shareable", disk.shareable}};
+  if (!disk.serial.empty()) {
+    json["serial"] = disk.serial;
+  }
+  set_word(json, "cache", disk.driver.cache);
+  set_word(json, "discard", disk.driver.discard);
+  if (disk.driver.error_policy != ErrorPolicy::absent) {
+    json["write_errors"] = disk.driver.error_policy == ErrorPolicy::enospace ? "enospc" : xml_word(disk.driver.error_policy);
+  }
+  set_word(json, "read_errors", disk.driver.rerror_policy);
+  set_if(json, "queues", disk.driver.queues);
+  set_if(json, "queue_size", disk.driver.queue_size);
+  add_virtio(json, disk.driver.virtio, disk.driver.event_idx);
+  switch (disk.model) {
+    case DiskModel::transitional: json["version"] = "transitional"; break;
+    case DiskModel::non_transitional: json["version"] = "modern"; break;
+    default: break;
+  }
+  add_slot(json, disk);
+  return json;
+}
+
+Answer<Json> interface_json(const DomainInterface& interface) {
+  const std::string path = fmt::format("/domain/devices/interface[mac/@address='{}']", print_mac(interface.mac));
+  if (!interface.model.starts_with("virtio")) {
+    return unsupported(path + "/model/@type",
+                       fmt::format("this version of Lodge has virtio interfaces only, not '{}'", interface.model));
+  }
+  Json json{{"id", interface.alias}, {"mac", print_mac(interface.mac)}, {"link", interface.link != LinkState::down}};
+  switch (interface.type) {
+    case InterfaceType::user: json["kind"] = "user"; break;
+    case InterfaceType::bridge:
+    case InterfaceType::ethernet:
+      json["kind"] = "tap";
+      json["vhost"] = interface.driver.name == NetDriver::vhost;
+      break;
+    case InterfaceType::network:
+    case InterfaceType::direct:
+      return unsupported(path + "/@type", fmt::format("this version of Lodge has no interfaces of type '{}'; use bridge, "
+                                                      "ethernet or user",
+                                                      xml_word(interface.type)));
+  }
+  if (!interface.filter.empty()) {
+    return unsupported(path + "/filterref", "this version of Lodge has no network filters");
+  }
+  set_if(json, "mtu", interface.mtu);
+  set_if(json, "queues", interface.driver.queues);
+  add_virtio(json, interface.driver.virtio, interface.driver.event_idx);
+  if (interface.model == "virtio-transitional") {
+    json["version"] = "transitional";
+  } else if (interface.model == "virtio-non-transitional") {
+    json["version"] = "modern";
+  }
+  add_slot(json, interface);
+  return json;
+}
+
+Answer<Json> machine_json(const DomainConfig& config, const std::string& folder, const MachineFds& fds) {
+  TRY_VOID(refuse_devices(config.devices));
+  Json machine{{"name", config.name},
+               {"machine", config.os.machine.starts_with("microvm") ? "microvm" : "pc"},
+               {"start_paused", true}};
+  machine["cpu"] = cpu_json(config);
+  machine["memory"] = memory_json(config);
+  machine["boot"] = TRY(boot_json(config));
+  machine["smbios"] = smbios_json(config);
+  machine["on_poweroff"] = action(config.on_poweroff, "destroy");
+  machine["on_reboot"] = action(config.on_reboot, "restart");
+  switch (config.on_crash) {
+    case CrashAction::restart:
+    case CrashAction::coredump_restart: machine["on_crash"] = "restart"; break;
+    case CrashAction::preserve: machine["on_crash"] = "preserve"; break;
+    default: machine["on_crash"] = "destroy"; break;
+  }
+  Json disks = Json::array();
+  for (const DomainDisk& disk : config.devices.disks) {
+    disks.push_back(TRY(disk_json(disk)));
+  }
+  machine["disks"] = disks;
+  Json nets = Json::array();
+  for (const DomainInterface& interface : config.devices.interfaces) {
+    Json net = TRY(interface_json(interface));
+    if (const auto it = fds.taps.find(interface.alias); it != fds.taps.end()) {
+      net["fds"] = it->second;
+    }
+    nets.push_back(net);
+  }
+  machine["nets"] = nets;
+  TRY_VOID(add_chars(machine, config));
+  TRY_VOID(add_small(machine, config));
+  if (config.iothreads) {
+    machine["io_threads"] = *config.iothreads;
+  }
+  if (fds.control >= 0) {
+    machine["control_fd"] = fds.control;
+  } else {
+    machine["control"] = folder + "/monitor.sock";
+  }
+  return machine;
+}
+
+}  // namespace lodge

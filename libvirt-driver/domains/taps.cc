@@ -1,0 +1,119 @@
+#include "libvirt-driver/domains/taps.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+namespace lodge {
+namespace {
+
+constexpr int kOffloadHeader = 12;  // virtio_net_hdr with the count of merged buffers
+
+void put_name(ifreq& request, const std::string& name) {
+  const size_t size = std::min(name.size(), sizeof request.ifr_name - 1);
+  std::memcpy(request.ifr_name, name.data(), size);
+  request.ifr_name[size] = 0;
+}
+
+Result<Fd> open_queue(std::string& name, bool several) {
+  Fd fd = TRY(open_file("/dev/net/tun", O_RDWR | O_NONBLOCK));
+  ifreq request{};
+  put_name(request, name.empty() ? "vnet%d" : name);
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (several ? IFF_MULTI_QUEUE : 0));
+  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+    return fail_errno(errno, "open the tap '{}'", name);
+  }
+  name = request.ifr_name;
+  const int size = kOffloadHeader;
+  ::ioctl(fd.get(), TUNSETVNETHDRSZ, &size);
+  return fd;
+}
+
+Answer<void> control(int socket, unsigned long verb, ifreq& request, const std::string& what) {
+  if (::ioctl(socket, verb, &request) != 0) {
+    return std::unexpected(CallError(fail_errno(errno, "{}", what).error()));
+  }
+  return {};
+}
+
+Answer<uint64_t> counter(const std::string& name, const char* what) {
+  const std::string text = TRY(read_file(fmt::format("/sys/class/net/{}/statistics/{}", name, what), 64));
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+}  // namespace
+
+Answer<Tap> make_tap(const DomainInterface& interface) {
+  const std::string who = fmt::format("interface {}", print_mac(interface.mac));
+  Tap tap;
+  const bool chosen = !interface.target.empty() && !interface.target.starts_with("vnet");
+  tap.name = chosen ? interface.target : "";
+  const uint32_t queues = interface.driver.queues.value_or(1);
+  for (uint32_t i = 0; i < queues; ++i) {
+    auto fd = open_queue(tap.name, queues > 1);
+    if (!fd) {
+      return std::unexpected(CallError(context(fd.error(), who).error()));
+    }
+    tap.fds.push_back(std::move(*fd));
+  }
+  if (interface.type == InterfaceType::ethernet && interface.target_managed == YesNo::no) {
+    return tap;
+  }
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  put_name(request, tap.name);
+  if (interface.type == InterfaceType::bridge) {
+    // A bridge takes its lowest port's address: ours is higher than any card's, so guests do not change it.
+    request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    std::memcpy(request.ifr_hwaddr.sa_data, interface.mac.bytes.data(), interface.mac.bytes.size());
+    request.ifr_hwaddr.sa_data[0] = static_cast<char>(0xFE);
+    TRY_VOID(control(socket.get(), SIOCSIFHWADDR, request, fmt::format("{}: set the address of '{}'", who, tap.name)));
+    const unsigned index = ::if_nametoindex(tap.name.c_str());
+    ifreq bridge{};
+    put_name(bridge, interface.source.bridge);
+    bridge.ifr_ifindex = static_cast<int>(index);
+    TRY_VOID(control(socket.get(), SIOCBRADDIF, bridge,
+                     fmt::format("{}: add '{}' to the bridge '{}'", who, tap.name, interface.source.bridge)));
+  }
+  if (interface.mtu) {
+    ifreq mtu{};
+    put_name(mtu, tap.name);
+    mtu.ifr_mtu = static_cast<int>(*interface.mtu);
+    TRY_VOID(control(socket.get(), SIOCSIFMTU, mtu, fmt::format("{}: set the MTU of '{}'", who, tap.name)));
+  }
+  ifreq flags{};
+  put_name(flags, tap.name);
+  TRY_VOID(control(socket.get(), SIOCGIFFLAGS, flags, fmt::format("{}: look at '{}'", who, tap.name)));
+  flags.ifr_flags = static_cast<short>(flags.ifr_flags | IFF_UP);
+  TRY_VOID(control(socket.get(), SIOCSIFFLAGS, flags, fmt::format("{}: bring '{}' up", who, tap.name)));
+  return tap;
+}
+
+Result<TapCounters> tap_counters(const std::string& name) {
+  if (name.empty() || name.find('/') != std::string::npos || ::if_nametoindex(name.c_str()) == 0) {
+    return fail("there is no interface '{}'", name);
+  }
+  const auto read = [&name](const char* what) { return counter(name, what).value_or(0); };
+  // What the host sends into the tap the guest receives.
+  return TapCounters{.rx_bytes = read("tx_bytes"),
+                     .rx_packets = read("tx_packets"),
+                     .rx_errors = read("tx_errors"),
+                     .rx_dropped = read("tx_dropped"),
+                     .tx_bytes = read("rx_bytes"),
+                     .tx_packets = read("rx_packets"),
+                     .tx_errors = read("rx_errors"),
+                     .tx_dropped = read("rx_dropped")};
+}
+
+}  // namespace lodge
