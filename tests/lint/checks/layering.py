@@ -21,6 +21,7 @@ MAY_SEE = {
     "vmm/kvm": ["base", "devices/core", "vmm/boot", "vmm/cpu", "vmm/kvm"],
     "vmm": ["base", "devices", "migration", "vmm"],
     "libvirt-driver": ["base", "vmm/control/protocol.h", "libvirt-driver"],
+    "libvirt-driver/host": ["base", "vmm/kvm/kvm_abi.h", "libvirt-driver"],  # the kernel's header made right for C++
 }
 # Who may name which outside header.
 ONLY = {
