@@ -6,6 +6,7 @@
 #include "libvirt-driver/domains/image_format.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 #include "libvirt-driver/xml/domain_parse.h"
+#include "libvirt-driver/xml/domain_print.h"
 #include "libvirt-driver/xml/validate.h"
 
 namespace lodge {

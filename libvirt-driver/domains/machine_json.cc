@@ -84,13 +84,13 @@ Json cpu_json(const DomainConfig& config) {
 }
 
 Json memory_json(const DomainConfig& config) {
-  const uint64_t kib = config.memory.value_or(0);
+  const uint64_t kib = config.memory;
   Json memory{{"size_mib", (kib + 1023) / 1024}};
   const MemoryBacking& backing = config.backing;
   if (backing.hugepages) {
     memory["backing"] = "hugetlb";
-    if (!backing.pages.empty() && backing.pages.front().size) {
-      memory["hugepage_kib"] = *backing.pages.front().size;
+    if (!backing.hugepages->empty() && backing.hugepages->front().size) {
+      memory["hugepage_kib"] = *backing.hugepages->front().size;
     }
   } else if (backing.source == MemorySource::memfd || backing.access == MemoryAccess::shared) {
     memory["backing"] = "memfd";
@@ -247,9 +247,9 @@ std::string sysinfo_value(const std::vector<NameValue>& entries, std::string_vie
 
 Json smbios_json(const DomainConfig& config) {
   Json json{{"uuid", print_uuid(config.uuid)}};
-  if (config.os.smbios == SmbiosMode::sysinfo) {
+  if (config.os.smbios == SmbiosMode::sysinfo && config.sysinfo) {
     for (const char* name : {"manufacturer", "product", "serial"}) {
-      if (const std::string value = sysinfo_value(config.sysinfo.system, name); !value.empty()) {
+      if (const std::string value = sysinfo_value(config.sysinfo->system, name); !value.empty()) {
         json[name] = value;
       }
     }
@@ -335,12 +335,12 @@ Answer<Json> disk_json(const DomainDisk& disk) {
 }
 
 Answer<Json> interface_json(const DomainInterface& interface) {
-  const std::string path = fmt::format("/domain/devices/interface[mac/@address='{}']", print_mac(interface.mac));
+  const std::string path = fmt::format("/domain/devices/interface[mac/@address='{}']", to_xml(interface.mac));
   if (!interface.model.starts_with("virtio")) {
     return unsupported(path + "/model/@type",
                        fmt::format("this version of Lodge has virtio interfaces only, not '{}'", interface.model));
   }
-  Json json{{"id", interface.alias}, {"mac", print_mac(interface.mac)}, {"link", interface.link != LinkState::down}};
+  Json json{{"id", interface.alias}, {"mac", to_xml(interface.mac)}, {"link", interface.link != LinkState::down}};
   switch (interface.type) {
     case InterfaceType::user: json["kind"] = "user"; break;
     case InterfaceType::bridge:

@@ -49,7 +49,7 @@ int reason_from_file(const Run& run) {
   return reason == "host-signal" || reason == "host-qmp-quit" ? VIR_DOMAIN_SHUTOFF_DESTROYED : VIR_DOMAIN_SHUTOFF_FAILED;
 }
 
-asio::awaitable<void> wait_for_process(std::shared_ptr<Run> run, Fd pidfd, std::function<void()> then) {
+asio::awaitable<void> wait_for_process(Fd pidfd, std::function<void()> then) {
   asio::posix::stream_descriptor watched(co_await asio::this_coro::executor, pidfd.release());
   (void)co_await watched.async_wait(asio::posix::stream_descriptor::wait_read, kAwait);
   then();
@@ -77,7 +77,7 @@ void Driver::watch(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
   // Not on the network thread: the end removes files and tells others.
   asio::co_spawn(
       network_,
-      wait_for_process(run, std::move(*pidfd), [this, domain, run] { post_([this, domain, run] { ended(domain, run); }); }),
+      wait_for_process(std::move(*pidfd), [this, domain, run] { post_([this, domain, run] { ended(domain, run); }); }),
       asio::detached);
 }
 

@@ -55,7 +55,7 @@ Answer<uint64_t> counter(const std::string& name, const char* what) {
 }  // namespace
 
 Answer<Tap> make_tap(const DomainInterface& interface) {
-  const std::string who = fmt::format("interface {}", print_mac(interface.mac));
+  const std::string who = fmt::format("interface {}", to_xml(interface.mac));
   Tap tap;
   const bool chosen = !interface.target.empty() && !interface.target.starts_with("vnet");
   tap.name = chosen ? interface.target : "";

@@ -227,7 +227,7 @@ struct Xdr<T> {
   static Result<T> get(XdrReader& in) {
     T value{};
     Result<void> outcome;
-    std::apply([&](auto... members) { (get_member(in, value, members, outcome) && ...); }, T::xdr);
+    std::apply([&](auto... members) { (void)(get_member(in, value, members, outcome) && ...); }, T::xdr);
     if (!outcome) {
       return std::unexpected(std::move(outcome).error());
     }
