@@ -1,7 +1,6 @@
 #include "devices/pci/root.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "devices/pci/registers.h"
 
@@ -77,16 +76,6 @@ void PciRoot::unplug(PciAddress at) {
   if (gone) {
     gone->reset_pci();
   }
-}
-
-std::optional<PciAddress> PciRoot::free_slot() const {
-  const Lock lock(mutex_);
-  for (uint8_t slot = 1; slot < 32; ++slot) {
-    if (functions_[slot * size_t{8}] == nullptr) {
-      return PciAddress{slot, 0};
-    }
-  }
-  return std::nullopt;
 }
 
 std::shared_ptr<PciFunction> PciRoot::at(uint8_t devfn) const {

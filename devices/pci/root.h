@@ -32,8 +32,6 @@ class PciRoot final : public Device {
   // Error: the address is taken.
   [[nodiscard]] Result<void> plug(PciAddress at, std::shared_ptr<PciFunction> function, bool wants_intx);
   void unplug(PciAddress at);
-  // The lowest slot, from 1, without a function 0; nothing when all 31 are taken.
-  [[nodiscard]] std::optional<PciAddress> free_slot() const;
 
   [[nodiscard]] std::string_view id() const override { return "pci0"; }
   void save(StateWriter& out) const override;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/fd.h"
+#include "vmm/config/complete.h"
 #include "vmm/config/json.h"
 #include "vmm/config/options.h"
 
@@ -130,7 +131,10 @@ Result<void> apply_word(RunRequest& request, const std::string& value) {
 template <class Settings, Settings MachineConfig::* Part>
 Result<void> apply_enabled(RunRequest& request, const std::string& text) {
   (request.config.*Part).enabled = true;
-  return text == "on" ? Result<void>{} : set_options(request.config.*Part, text);
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(request.config.*Part, key.empty() ? "enabled" : key, value));
+  }
+  return {};
 }
 
 Result<void> apply_log_level(RunRequest& request, const std::string& value) {
@@ -189,6 +193,8 @@ const std::array kOptions{
              r.config.channels.push_back(TRY(parse_char(v)));
              return {};
            }},
+    Option{"virtio-serial", "slot=N", "the device that carries console and channels",
+           apply_part<VirtioSerialSettings, &MachineConfig::virtio_serial>},
     Option{"rng", "on[,bytes=,period_ms=]", "random number device", apply_enabled<RngSettings, &MachineConfig::rng>},
     Option{"balloon", "on[,deflate_on_oom=,...]", "memory balloon", apply_enabled<BalloonSettings, &MachineConfig::balloon>},
     Option{"smbios", "uuid=,manufacturer=,...", "SMBIOS system information",
@@ -365,7 +371,8 @@ Result<void> validate(const MachineConfig& config) {
       return fail("a channel has no name; use name=NAME");
     }
   }
-  return {};
+  MachineConfig completed = config;
+  return complete(completed);
 }
 
 }  // namespace lodge

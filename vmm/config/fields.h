@@ -41,6 +41,9 @@ LODGE_WORDS(RingLayout, "split", "packed");
 LODGE_WORDS(VirtioVersion, "auto", "modern", "transitional", "legacy");
 #undef LODGE_WORDS
 
+inline constexpr std::string_view kSlotHelp = "PCI slot, 1 to 31 (0: a free one)";
+inline constexpr Bounds kSlotBounds{0, 31};
+
 template <class Visitor>
 void describe(Visitor& v, CpuSettings& s) {
   v.field("count", "number of vCPUs", s.count, Bounds{1, 4096});
@@ -103,6 +106,7 @@ void describe(Visitor& v, DiskSettings& s) {
   v.field("read_errors", "what a failed read does", s.read_errors);
   v.field("write_errors", "what a failed write does", s.write_errors);
   v.field("shareable", "no image lock", s.shareable);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
   describe(v, s.virtio);
 }
 
@@ -117,6 +121,7 @@ void describe(Visitor& v, NetSettings& s) {
   v.field("queues", "queue pairs", s.queues, Bounds{1, 128});
   v.field("mtu", "MTU told to the guest (0: not told)", s.mtu, Bounds{0, 65535});
   v.field("link", "the cable is plugged in", s.link);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
   describe(v, s.virtio);
 }
 
@@ -134,6 +139,12 @@ void describe(Visitor& v, RngSettings& s) {
   v.field("enabled", "have a random number device", s.enabled);
   v.field("bytes", "at most this many bytes in each period (0: no limit)", s.bytes, Bounds{0, 1ULL << 40});
   v.field("period_ms", "length of the period", s.period_ms, Bounds{1, 3'600'000});
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
+}
+
+template <class Visitor>
+void describe(Visitor& v, VirtioSerialSettings& s) {
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 
 template <class Visitor>
@@ -141,6 +152,7 @@ void describe(Visitor& v, BalloonSettings& s) {
   v.field("enabled", "have a memory balloon", s.enabled);
   v.field("deflate_on_oom", "the guest may take memory back when it runs out", s.deflate_on_oom);
   v.field("free_page_reporting", "the guest reports free memory, which goes back to the host", s.free_page_reporting);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 
 template <class Visitor>
@@ -163,6 +175,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("serials", "serial ports, COM1 first", s.serials);
   v.field("console", "virtio console", s.console);
   v.field("channels", "named virtio channels", s.channels);
+  v.field("virtio_serial", "the device that carries console and channels", s.virtio_serial);
   v.field("rng", "random numbers", s.rng);
   v.field("balloon", "memory balloon", s.balloon);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);

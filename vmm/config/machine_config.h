@@ -78,6 +78,7 @@ struct DiskSettings {
   DiskError read_errors = DiskError::report;
   DiskError write_errors = DiskError::enospc;
   bool shareable = false;
+  uint32_t slot = 0;  // on PCI bus 0; 0: chosen (complete.h), here and in the others
   VirtioSettings virtio;
 };
 
@@ -91,6 +92,7 @@ struct NetSettings {
   uint32_t queues = 1;  // pairs
   uint32_t mtu = 0;
   bool link = true;
+  uint32_t slot = 0;
   VirtioSettings virtio;
 };
 
@@ -103,16 +105,23 @@ struct CharSettings {
   std::string name;     // channels: what the guest sees ("org.qemu.guest_agent.0")
 };
 
+// The device that carries the virtio console and the channels.
+struct VirtioSerialSettings {
+  uint32_t slot = 0;
+};
+
 struct RngSettings {
   bool enabled = false;
   uint64_t bytes = 0;  // limit: this many bytes in each period; 0: none
   uint32_t period_ms = 1000;
+  uint32_t slot = 0;
 };
 
 struct BalloonSettings {
   bool enabled = false;
   bool deflate_on_oom = true;
   bool free_page_reporting = true;
+  uint32_t slot = 0;
 };
 
 struct SmbiosSettings {
@@ -133,6 +142,7 @@ struct MachineConfig {
   std::vector<CharSettings> serials;   // COM1 and on
   CharSettings console;                // virtio console port 0
   std::vector<CharSettings> channels;  // named virtio ports
+  VirtioSerialSettings virtio_serial;
   RngSettings rng;
   BalloonSettings balloon;
   SmbiosSettings smbios;
@@ -149,5 +159,10 @@ struct MachineConfig {
   bool start_paused = false;
   bool seccomp = true;
 };
+
+// The machine has the device that carries console and channels.
+[[nodiscard]] inline bool has_virtio_serial(const MachineConfig& config) {
+  return config.console.kind != CharKind::none || !config.channels.empty();
+}
 
 }  // namespace lodge

@@ -12,6 +12,7 @@
 #include "vmm/boot/e820.h"
 #include "vmm/boot/reset_vector.h"
 #include "vmm/boot/smbios.h"
+#include "vmm/config/complete.h"
 #include "vmm/machine/layout.h"
 
 namespace lodge {
@@ -73,6 +74,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Ev
 }
 
 Result<void> MachineBuilder::build() {
+  TRY_VOID(complete(machine_.config_));
   topology_ = TRY(choose_topology(config_.cpu));
   machine_.topology_ = topology_;
   TRY_VOID(open_kernel());  // the cheapest mistakes first

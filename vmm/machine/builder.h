@@ -26,7 +26,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> open_kernel();
   [[nodiscard]] Result<void> restore_state();
 
-  [[nodiscard]] Result<void> add(DeviceSpec spec);
+  [[nodiscard]] Result<void> add(DeviceSpec spec, uint32_t slot = 0);  // slot: of PCI devices
   [[nodiscard]] Result<void> add_chipset();
   [[nodiscard]] Result<void> add_serials();
   [[nodiscard]] Result<void> add_disks();

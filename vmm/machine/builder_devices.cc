@@ -39,16 +39,6 @@ CacheMode cache_mode(DiskCache cache) {
   return CacheMode::writeback;
 }
 
-// The address of a NIC that was given none: the same for the same guest name and position.
-net::MacAddress made_up_mac(std::string_view name, size_t index) {
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (const char c : name) {
-    hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  }
-  hash = (hash ^ index) * 0x100000001b3;
-  return {0x52, 0x54, 0x00, static_cast<uint8_t>(hash >> 16), static_cast<uint8_t>(hash >> 8), static_cast<uint8_t>(hash)};
-}
-
 Result<net::MacAddress> parse_mac(std::string_view text) {
   net::MacAddress mac{};
   size_t at = 0;
@@ -104,14 +94,10 @@ Result<void> MachineBuilder::create_root() {
   return {};
 }
 
-Result<void> MachineBuilder::add(DeviceSpec spec) {
+Result<void> MachineBuilder::add(DeviceSpec spec, uint32_t slot) {
   CreatedDevice created = TRY(create_device(std::move(spec), *machine_.env_, saved()));
   if (created.function) {
-    const auto slot = machine_.root_->free_slot();
-    if (!slot) {
-      return fail("device '{}' finds no free PCI slot; a machine has 31", created.device->id());
-    }
-    TRY_VOID(machine_.root_->plug(*slot, created.function, true));
+    TRY_VOID(machine_.root_->plug({static_cast<uint8_t>(slot), 0}, created.function, true));
   }
   machine_.devices_.push_back(std::move(created.device));
   return {};
@@ -189,9 +175,8 @@ VirtioPci::Options MachineBuilder::virtio_options(std::string id, const VirtioSe
 }
 
 Result<void> MachineBuilder::add_disks() {
-  for (size_t i = 0; i < config_.disks.size(); ++i) {
-    const DiskSettings& disk = config_.disks[i];
-    const std::string id = disk.id.empty() ? fmt::format("disk{}", i) : disk.id;
+  for (const DiskSettings& disk : config_.disks) {
+    const std::string& id = disk.id;
     if (disk.bus != "virtio") {
       return fail("disk '{}': bus '{}' is not offered; use bus=virtio", id, disk.bus);
     }
@@ -214,19 +199,18 @@ Result<void> MachineBuilder::add_disks() {
     spec.options.queue_size = static_cast<uint16_t>(disk.queue_size);
     spec.options.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
     spec.options.on_io_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
-    TRY_VOID(add(std::move(spec)));
+    TRY_VOID(add(std::move(spec), disk.slot));
   }
   return {};
 }
 
 Result<void> MachineBuilder::add_nets() {
-  for (size_t i = 0; i < config_.nets.size(); ++i) {
-    const NetSettings& net = config_.nets[i];
+  for (const NetSettings& net : config_.nets) {
     NetSpec spec;
-    const std::string id = net.id.empty() ? fmt::format("net{}", i) : net.id;
+    const std::string& id = net.id;
     spec.transport = virtio_options(id, net.virtio);
     spec.options.id = id;
-    spec.options.mac = net.mac.empty() ? made_up_mac(config_.name, i) : TRY_CONTEXT(parse_mac(net.mac), id);
+    spec.options.mac = TRY_CONTEXT(parse_mac(net.mac), id);
     spec.options.mtu = static_cast<uint16_t>(net.mtu);
     spec.options.link_up = net.link;
     switch (net.kind) {
@@ -259,7 +243,7 @@ Result<void> MachineBuilder::add_nets() {
         spec.options.vhost.push_back(TRY(VhostNet::create(std::move(fd), id)));
       }
     }
-    TRY_VOID(add(std::move(spec)));
+    TRY_VOID(add(std::move(spec), net.slot));
   }
   return {};
 }
@@ -271,7 +255,7 @@ Result<void> MachineBuilder::add_small_virtio() {
     spec.options.id = "rng0";
     spec.options.max_bytes = config_.rng.bytes;
     spec.options.period = std::chrono::milliseconds(config_.rng.period_ms);
-    TRY_VOID(add(std::move(spec)));
+    TRY_VOID(add(std::move(spec), config_.rng.slot));
   }
   if (config_.balloon.enabled) {
     BalloonSpec spec;
@@ -281,9 +265,9 @@ Result<void> MachineBuilder::add_small_virtio() {
     spec.options.reporting = config_.balloon.free_page_reporting;
     spec.options.stats_period = std::chrono::seconds(5);
     spec.options.on_change = [machine = &machine_](uint64_t inflated) { machine->balloon_changed(inflated); };
-    TRY_VOID(add(std::move(spec)));
+    TRY_VOID(add(std::move(spec), config_.balloon.slot));
   }
-  if (config_.console.kind == CharKind::none && config_.channels.empty()) {
+  if (!has_virtio_serial(config_)) {
     return {};
   }
   ConsoleSpec spec;
@@ -295,7 +279,7 @@ Result<void> MachineBuilder::add_small_virtio() {
                                   .console = false,
                                   .backend = TRY(open_char(channel, fmt::format("channel '{}'", channel.name)))});
   }
-  return add(std::move(spec));
+  return add(std::move(spec), config_.virtio_serial.slot);
 }
 
 AcpiConfig MachineBuilder::acpi_config() const {

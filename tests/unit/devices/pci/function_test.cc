@@ -182,7 +182,6 @@ TEST_CASE("root_has_one_function_an_address_and_none_elsewhere") {
   CHECK_FALSE(bench.machine.root->plug({1, 8}, bench.function, true));
   CHECK(bench.machine.config(4, 0) == 0xFFFFFFFF);
   CHECK(bench.machine.config(4, 0, 1) == 0xFF);
-  CHECK(*bench.machine.root->free_slot() == PciAddress{1, 0});
   must(bench.machine.root->plug({3, 3}, std::make_shared<PlainFunction>("p", kPowerPiix4, *bench.machine.env), false));
   CHECK(bench.get(0x0E, 1) == 0x80);  // now there are more functions
   CHECK((bench.get(0x0C, 4) >> 16 & 0xFF) == 0x80);

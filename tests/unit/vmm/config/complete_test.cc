@@ -1,0 +1,99 @@
+#include "vmm/config/complete.h"
+
+#include <catch2/catch.hpp>
+
+#include "vmm/config/command_line.h"
+#include "vmm/config/json.h"
+
+namespace lodge {
+namespace {
+
+MachineConfig parsed(const std::vector<std::string>& arguments) {
+  auto request = parse_run_arguments(arguments);
+  INFO((request ? "" : request.error().message));
+  REQUIRE(request);
+  return request->config;
+}
+
+std::string complaint(const std::vector<std::string>& arguments) {
+  MachineConfig config = parsed(arguments);
+  const auto outcome = complete(config);
+  return outcome ? "" : outcome.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("slots are given in the order of creation, around those that were asked for") {
+  MachineConfig config = parsed({"--disk", "a", "--disk", "b,slot=1", "--net", "none", "--rng", "on", "--balloon",
+                                 "on,slot=3", "--channel", "socket=/s,name=x"});
+  REQUIRE(complete(config));
+  CHECK(config.rng.slot == 2);
+  CHECK(config.balloon.slot == 3);
+  CHECK(config.virtio_serial.slot == 4);
+  CHECK(config.nets[0].slot == 5);
+  CHECK(config.disks[0].slot == 6);
+  CHECK(config.disks[1].slot == 1);
+}
+
+TEST_CASE("the pc's chipset keeps its slot") {
+  MachineConfig config = parsed({"--machine", "pc", "--disk", "a"});
+  REQUIRE(complete(config));
+  CHECK(config.disks[0].slot == 2);
+  CHECK(complaint({"--machine", "pc", "--disk", "a,slot=1"}) ==
+        "PCI slot 1 of disk 'disk0' is the chipset's; use 2 to 31, or 0 to have one chosen");
+  CHECK(complaint({"--machine", "microvm", "--disk", "a,slot=1"}).empty());
+}
+
+TEST_CASE("a slot that two ask for is refused with both names") {
+  CHECK(complaint({"--disk", "a,id=vda,slot=7", "--net", "none,id=lan,slot=7"}) ==
+        "PCI slot 7 is asked for by NIC 'lan' and by disk 'vda'; give one of them another, or 0 to have one chosen");
+  CHECK(complaint({"--rng", "on,slot=9", "--virtio-serial", "slot=9", "--console", "pty"}) ==
+        "PCI slot 9 is asked for by the random number device and by the virtio console; give one of them another, or 0 to "
+        "have one chosen");
+  // Without a console or channel there is no device that would take it.
+  CHECK(complaint({"--rng", "on,slot=9", "--virtio-serial", "slot=9"}).empty());
+  CHECK_FALSE(validate(parsed({"--disk", "a,slot=7", "--disk", "b,slot=7"})));
+}
+
+TEST_CASE("a machine has as many slots as a PCI bus") {
+  std::vector<std::string> arguments;
+  for (int i = 0; i < 31; ++i) {
+    arguments.insert(arguments.end(), {"--disk", "x"});
+  }
+  MachineConfig config = parsed(arguments);
+  REQUIRE(complete(config));
+  CHECK(config.disks.back().slot == 31);
+  arguments.insert(arguments.end(), {"--disk", "x"});
+  CHECK(complaint(arguments) == "disk 'disk31' finds no free PCI slot; this machine has 31");
+  CHECK_FALSE(parse_run_arguments({"--disk", "a,slot=32"}));
+}
+
+TEST_CASE("names and addresses that were left open do not collide with those that are there") {
+  MachineConfig config = parsed({"--name", "web", "--net", "none", "--net", "none"});
+  REQUIRE(complete(config));
+  CHECK(config.nets[0].id == "net0");
+  CHECK(config.nets[1].id == "net1");
+  CHECK(config.nets[0].mac.starts_with("52:54:00:"));
+  CHECK(config.nets[0].mac != config.nets[1].mac);
+  // The first goes and a new one comes: it may not look like the second.
+  const NetSettings second = config.nets[1];
+  config.nets.erase(config.nets.begin());
+  config.nets.emplace_back();
+  REQUIRE(complete(config));
+  CHECK(config.nets[0].id == second.id);
+  CHECK(config.nets[0].mac == second.mac);
+  CHECK(config.nets[0].slot == second.slot);
+  CHECK(config.nets[1].id != second.id);
+  CHECK(config.nets[1].mac != second.mac);
+}
+
+TEST_CASE("a completed configuration survives JSON and a second completion") {
+  MachineConfig config = parsed({"--disk", "a", "--net", "user", "--rng", "on"});
+  REQUIRE(complete(config));
+  MachineConfig again;
+  REQUIRE(apply_json(again, to_json(config)));
+  REQUIRE(complete(again));
+  CHECK(to_json(again) == to_json(config));
+}
+
+}  // namespace lodge

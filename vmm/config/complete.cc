@@ -1,0 +1,113 @@
+#include "vmm/config/complete.h"
+
+#include <algorithm>
+#include <array>
+
+namespace lodge {
+namespace {
+
+// A PCI device of the configuration, for its slot.
+struct SlotUser {
+  std::string name;
+  uint32_t* slot;
+};
+
+// In the order in which free slots are given.
+std::vector<SlotUser> slot_users(MachineConfig& config) {
+  std::vector<SlotUser> users;
+  if (config.rng.enabled) {
+    users.push_back({"the random number device", &config.rng.slot});
+  }
+  if (config.balloon.enabled) {
+    users.push_back({"the balloon", &config.balloon.slot});
+  }
+  if (has_virtio_serial(config)) {
+    users.push_back({"the virtio console", &config.virtio_serial.slot});
+  }
+  for (NetSettings& net : config.nets) {
+    users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
+  }
+  for (DiskSettings& disk : config.disks) {
+    users.push_back({fmt::format("disk '{}'", disk.id), &disk.slot});
+  }
+  return users;
+}
+
+Result<void> choose_slots(MachineConfig& config) {
+  const bool pc = config.machine == MachineKind::pc;
+  const uint32_t first = pc ? kPcChipsetSlot + 1 : 1;
+  const std::vector<SlotUser> users = slot_users(config);
+  std::array<const SlotUser*, kPciSlots> taken{};
+  for (const SlotUser& user : users) {
+    const uint32_t slot = *user.slot;
+    if (slot == 0) {
+      continue;
+    }
+    if (slot < first || slot >= kPciSlots) {
+      return fail("PCI slot {} of {} is {}; use {} to {}, or 0 to have one chosen", slot, user.name,
+                  slot >= kPciSlots ? "not there" : "the chipset's", first, kPciSlots - 1);
+    }
+    if (taken.at(slot) != nullptr) {
+      return fail("PCI slot {} is asked for by {} and by {}; give one of them another, or 0 to have one chosen", slot,
+                  taken.at(slot)->name, user.name);
+    }
+    taken.at(slot) = &user;
+  }
+  for (const SlotUser& user : users) {
+    if (*user.slot != 0) {
+      continue;
+    }
+    const auto* const free = std::find(taken.begin() + first, taken.end(), nullptr);
+    if (free == taken.end()) {
+      return fail("{} finds no free PCI slot; this machine has {}", user.name, kPciSlots - first);
+    }
+    *user.slot = static_cast<uint32_t>(free - taken.begin());
+    taken.at(*user.slot) = &user;
+  }
+  return {};
+}
+
+// "disk0" and on by position, or the next number that is not taken.
+template <class Settings>
+void choose_ids(std::vector<Settings>& list, std::string_view prefix) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    for (size_t number = i; list[i].id.empty(); ++number) {
+      std::string id = fmt::format("{}{}", prefix, number);
+      if (std::ranges::find(list, id, &Settings::id) == list.end()) {
+        list[i].id = std::move(id);
+      }
+    }
+  }
+}
+
+// The address of a NIC that was given none: the same for the same guest name and position.
+std::string made_up_mac(std::string_view name, size_t index) {
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : name) {
+    hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  }
+  hash = (hash ^ index) * 0x100000001b3;
+  return fmt::format("52:54:00:{:02x}:{:02x}:{:02x}", (hash >> 16) & 0xFF, (hash >> 8) & 0xFF, hash & 0xFF);
+}
+
+void choose_macs(MachineConfig& config) {
+  for (size_t i = 0; i < config.nets.size(); ++i) {
+    for (size_t number = i; config.nets[i].mac.empty(); ++number) {
+      std::string mac = made_up_mac(config.name, number);
+      if (std::ranges::find(config.nets, mac, &NetSettings::mac) == config.nets.end()) {
+        config.nets[i].mac = std::move(mac);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Result<void> complete(MachineConfig& config) {
+  choose_ids(config.disks, "disk");
+  choose_ids(config.nets, "net");
+  choose_macs(config);
+  return choose_slots(config);
+}
+
+}  // namespace lodge
