@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "migration/save_file.h"
 #include "vmm/config/command_line.h"
+#include "vmm/config/descriptors.h"
 #include "vmm/config/json.h"
 #include "vmm/run.h"
 
@@ -38,19 +39,23 @@ int run(const std::vector<std::string>& arguments) {
     return complain(request.error().message, kUsage);
   }
   std::unique_ptr<lodge::SavedGuest> saved;
-  if (!request->config.restore.empty()) {
-    auto opened = lodge::SavedGuest::open(request->config.restore);
+  if (!request->config.restore.empty() || request->config.restore_fd >= 0) {
+    const std::string name = request->config.restore.empty() ? "(descriptor)" : request->config.restore;
+    auto opened = request->config.restore_fd >= 0 ? lodge::SavedGuest::open(lodge::Fd(request->config.restore_fd), name)
+                                                  : lodge::SavedGuest::open(name);
     if (!opened) {
       return complain(opened.error().message, kError);
     }
     saved = std::move(*opened);
     lodge::MachineConfig base;
     if (const auto outcome = lodge::apply_json(base, saved->config()); !outcome) {
-      return complain(fmt::format("saved guest '{}': {}", request->config.restore, outcome.error().message), kError);
+      return complain(fmt::format("saved guest '{}': {}", name, outcome.error().message), kError);
     }
     // What belonged to the run that saved, not to the guest.
     base.control.clear();
-    base.control_fd = -1;
+    base.restore.clear();
+    base.end_file.clear();
+    lodge::forget_descriptors(base);
     base.start_paused = false;
     request = lodge::parse_run_arguments(arguments, &base);
     if (!request) {

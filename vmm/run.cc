@@ -11,6 +11,7 @@
 #include "migration/save_file.h"
 #include "vmm/control/machine_target.h"
 #include "vmm/control/server.h"
+#include "vmm/end_file.h"
 #include "vmm/machine/machine.h"
 #include "vmm/sandbox/seccomp.h"
 
@@ -43,10 +44,17 @@ void confine(ThreadKind kind) {
 
 }  // namespace
 
-Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
+namespace {
+
+struct Ending {
+  std::string reason = "error";
+  int status = 0;
+};
+
+Result<Ending> run_until_end(const MachineConfig& config, const SavedGuest* saved) {
   const Fd signals = TRY(take_signals());
   const auto control = TRY(EventLoop::create("control"));
-  int status = 0;
+  Ending ending;
   std::unique_ptr<ControlServer> server;
   Machine::Hooks hooks;
   hooks.on_event = [&server](const MachineEvent& event) {
@@ -54,8 +62,8 @@ Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
       server->broadcast(event);
     }
   };
-  hooks.on_finished = [&](int exit_status) {
-    status = exit_status;
+  hooks.on_finished = [&](std::string_view reason, int exit_status) {
+    ending = {std::string(reason), exit_status};
     control->stop();
   };
   if (config.seccomp) {
@@ -73,14 +81,15 @@ Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
     if (::read(signals.get(), &info, sizeof info) == sizeof info) {
       log_info("main", "ended by signal {}", info.ssi_signo);
       machine->emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-signal"}}});
-      status = 128 + static_cast<int>(info.ssi_signo);
+      ending = {"host-signal", 128 + static_cast<int>(info.ssi_signo)};
       control->stop();
     }
   });
   std::optional<MachineTarget> target;
   if (!config.control.empty() || config.control_fd >= 0) {
-    target.emplace(*machine, *control, [&] {
+    target.emplace(*machine, *control, [&](const char* reason) {
       machine->emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-qmp-quit"}}});
+      ending.reason = reason;
       control->stop();
     });
     server = TRY(ControlServer::create(*control, *target, {config.control, Fd(config.control_fd)}));
@@ -100,7 +109,20 @@ Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
   target.reset();
   machine.reset();
   restore_stdio_terminal();
-  return status;
+  return ending;
+}
+
+}  // namespace
+
+Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
+  const EndFile end_file = TRY(EndFile::create(config.end_file));
+  const auto ending = run_until_end(config, saved);
+  if (!ending) {
+    end_file.write("error", 1, ending.error().message);
+    return std::unexpected(ending.error());
+  }
+  end_file.write(ending->reason, ending->status);  // last: images, taps and files are free by now
+  return ending->status;
 }
 
 }  // namespace lodge

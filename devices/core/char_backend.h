@@ -70,6 +70,11 @@ void restore_stdio_terminal();
 // A new pseudo-terminal in raw mode; path() is the side for people. Open while some process has it open.
 [[nodiscard]] Result<std::unique_ptr<CharBackend>> open_pty_char();
 
+// Everything that the guest writes to `inner` goes to `log` as well, also while nobody is on the other side. A log that
+// takes no more (a full disk) loses output, and says so once.
+[[nodiscard]] std::unique_ptr<CharBackend> make_logged_char(std::unique_ptr<CharBackend> inner, Fd log, std::string name);
+[[nodiscard]] Result<Fd> open_char_log(const std::string& path, bool append);
+
 struct SocketCharOptions {
   std::string path;      // the socket's place in the file system, or
   Fd fd;                 // a listening socket when `server`, else a connected one

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -46,6 +47,7 @@ class NetBackend {
 struct NetPort {
   NetCapabilities capabilities;
   std::vector<std::unique_ptr<NetBackend>> queues;
+  std::string interface;  // of the host, for queries; may be empty
 };
 
 }  // namespace lodge

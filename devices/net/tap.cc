@@ -140,6 +140,12 @@ void find_offloads(const Fd& fd, NetCapabilities& capabilities) {
   ::ioctl(fd.get(), TUNSETOFFLOAD, 0UL);
 }
 
+std::string name_of(const Fd& tap) {
+  ifreq request{};
+  return ::ioctl(tap.get(), TUNGETIFF, &request) == 0 ? std::string(request.ifr_name, ::strnlen(request.ifr_name, IFNAMSIZ))
+                                                      : std::string();
+}
+
 uint16_t read_mtu(const Fd& tap) {
   ifreq request{};
   if (::ioctl(tap.get(), TUNGETIFF, &request) != 0) {
@@ -180,6 +186,7 @@ Result<NetPort> open_tap(TapOptions options) {
   find_offloads(options.fds.front(), port.capabilities);
   const uint16_t mtu = read_mtu(options.fds.front());
   port.capabilities.mtu = mtu == 1500 ? 0 : mtu;  // the usual one needs no telling
+  port.interface = name_of(options.fds.front());
   const bool multi = options.fds.size() > 1;
   for (Fd& fd : options.fds) {
     port.queues.push_back(std::make_unique<TapBackend>(std::move(fd), what, multi));

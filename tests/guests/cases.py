@@ -1,4 +1,5 @@
 """The cases of the bare-metal guests: what is started and what is looked at on the host."""
+import json
 import socket
 import subprocess
 import threading
@@ -127,6 +128,53 @@ def virtio_blk(run, machine="microvm", disk_options="", words=""):
     run.check(content[200 * 512:203 * 512] == pattern(3, 384), "the write in pieces is not in the image")
     run.check(content[4000 * 512:4002 * 512] == b"\x5a" * 1024, "the last write is not in the image")
     run.check(content[8191 * 512:] == bytes(512), "a write out of bounds changed the image")
+
+
+def end_of(run):
+    with open(run.path("end")) as file:
+        return json.load(file)
+
+
+@case
+def descriptors(run):
+    """Nothing is opened by path: kernel, /dev/kvm, the disk, COM2 and its log come as descriptors; how it ended is in a file."""
+    path = disk(run)
+    with open(run.guests / "virtio_blk", "rb") as kernel, open("/dev/kvm", "r+b", buffering=0) as kvm, open(path, "r+b") as image, \
+            open(run.path("console"), "wb") as console, open(run.path("console.log"), "wb") as log:
+        files = [kernel, kvm, image, console, log]
+        options = ["--kernel", "/nonexistent", "--kernel-fd", str(kernel.fileno()), "--kvm-fd", str(kvm.fileno()),
+                   "--disk", f"fd={image.fileno()},queues=2,serial=SN-0123,discard=unmap,slot=5",
+                   "--serial", f"file,fd={console.fileno()},log_fd={log.fileno()}", "--end-file", run.path("end")]
+        run.run("virtio_blk", *options, pass_fds=[file.fileno() for file in files])
+        run.check(end_of(run) == {"reason": "debug-exit", "exit": 33}, f"the end file says {end_of(run)}")
+    with open(path, "rb") as image:
+        run.check(image.read(1 << 20) != bytes(1 << 20), "nothing was written to the image")
+    with open(run.path("com2"), "wb") as com2:
+        run.run("serial", "--serial", f"file,fd={com2.fileno()},log={run.path('com2.log')}", pass_fds=[com2.fileno()])
+    for name in ("com2", "com2.log"):
+        with open(run.path(name), "rb") as file:
+            run.check(file.read() == xorshift(65536), f"the 64 KiB written to COM2 are not those in {name}")
+
+
+@case
+def read_only_descriptor(run):
+    with open(disk(run), "rb") as image:
+        run.run("virtio_blk", "--disk", f"fd={image.fileno()},queues=2", pass_fds=[image.fileno()], status=1)
+    run.check("does not allow writing" in run.log, "a disk whose descriptor is read-only was not refused")
+
+
+@family("end_file", **MACHINES)
+def end_file(run, machine):
+    options = ["--end-file", run.path("end")]
+    run.run("power", *options, machine=machine, words="off pc" if machine == "pc" else "off", status=0)
+    run.check(end_of(run) == {"reason": "guest-shutdown", "exit": 0}, f"the end file says {end_of(run)}")
+    run.run("power", *options, "--panic", machine=machine, words="panic", status=1)
+    run.check(end_of(run) == {"reason": "guest-panic", "exit": 1}, f"the end file says {end_of(run)}")
+    process = run.start("smp", *options, "--paused", "--control", run.path("control"), machine=machine)
+    connect(run.path("control")).close()
+    process.terminate()
+    run.finish(process, status=143)
+    run.check(end_of(run) == {"reason": "host-signal", "exit": 143}, f"the end file says {end_of(run)}")
 
 
 @case

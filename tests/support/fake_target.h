@@ -27,9 +27,19 @@ class FakeTarget final : public ControlTarget {
   [[nodiscard]] uint64_t memory_size() const override { return 1 << 20; }
   [[nodiscard]] std::vector<Cpu> cpus() const override { return {Cpu{}}; }
   [[nodiscard]] std::vector<DeviceCounters> counters() const override { return {{"disk0", {{"reads", 3}}}}; }
-  [[nodiscard]] std::vector<Disk> disks() const override { return {{"disk0", "'a' (/b)", 512, 512, false}}; }
+  [[nodiscard]] std::vector<Disk> disks() const override { return {{"disk0", "'a' (/b)", 512, 512, false, 3}}; }
   [[nodiscard]] std::vector<CharDevice> char_devices() const override { return {{"serial0", "/dev/pts/1", true}}; }
   [[nodiscard]] std::optional<Balloon> balloon() const override { return std::nullopt; }
+  [[nodiscard]] std::vector<Net> nets() const override {
+    return {{"net0", "52:54:00:00:00:01", true, "tap", "tap0", false, 1, 4}};
+  }
+  [[nodiscard]] std::vector<IoThread> io_threads() const override { return {{"io0", 77, 88}}; }
+  [[nodiscard]] Result<std::vector<std::byte>> read_memory(uint64_t address, uint64_t size) const override {
+    if (address != 5) {
+      return fail("no RAM");
+    }
+    return std::vector<std::byte>(size, std::byte{0xAB});
+  }
   [[nodiscard]] SaveProgress save_progress() const override { return {"none", 0, 0, {}}; }
 
   void stop(Done done) override { verb("stop", std::move(done)); }
@@ -39,6 +49,9 @@ class FakeTarget final : public ControlTarget {
   void quit() override { calls.emplace_back("quit"); }
   Result<void> inject_nmi() override { return note("nmi"); }
   Result<void> set_balloon(uint64_t bytes) override { return note(fmt::format("balloon {}", bytes)); }
+  Result<void> set_balloon_period(std::chrono::seconds period) override {
+    return note(fmt::format("balloon period {}", period.count()));
+  }
   Result<void> resize_disk(const std::string& id, uint64_t bytes) override {
     return note(fmt::format("resize {} {}", id, bytes));
   }

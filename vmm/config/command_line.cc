@@ -33,8 +33,8 @@ Result<CharSettings> parse_char(const std::string& text) {
     }
     first = false;
   }
-  if ((settings.kind == CharKind::file || settings.kind == CharKind::socket) && settings.path.empty()) {
-    return fail("needs a path");
+  if ((settings.kind == CharKind::file || settings.kind == CharKind::socket) && settings.path.empty() && settings.fd < 0) {
+    return fail("needs a path or a descriptor");
   }
   return settings;
 }
@@ -166,6 +166,10 @@ const std::array kOptions{
              r.config.boot.initrd = v;
              return {};
            }},
+    Option{"kernel-fd", "N", "inherited descriptor of the kernel",
+           [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config.boot, "kernel_fd", v); }},
+    Option{"initrd-fd", "N", "inherited descriptor of the initial RAM disk",
+           [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config.boot, "initrd_fd", v); }},
     Option{"append", "TEXT", "kernel command line",
            [](RunRequest& r, const std::string& v) -> Result<void> {
              r.config.boot.command_line = v;
@@ -225,6 +229,11 @@ const std::array kOptions{
     Option{"control-fd", "N", "inherited listening control socket",
            [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "control_fd", v); }},
     Option{"restore", "FILE", "continue a saved guest", apply_text<&MachineConfig::restore>},
+    Option{"restore-fd", "N", "inherited descriptor of the saved guest",
+           [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "restore_fd", v); }},
+    Option{"kvm-fd", "N", "inherited descriptor of /dev/kvm",
+           [](RunRequest& r, const std::string& v) -> Result<void> { return set_option(r.config, "kvm_fd", v); }},
+    Option{"end-file", "PATH", "file that gets one line of JSON when the guest ends", apply_text<&MachineConfig::end_file>},
     Option{"paused", "", "do not start the guest before 'cont'",
            [](RunRequest& r, const std::string&) -> Result<void> {
              r.config.start_paused = true;
@@ -346,6 +355,14 @@ Result<void> validate(const MachineConfig& config) {
     }
     if (net.vhost && net.kind != NetKind::tap) {
       return fail("NIC '{}': vhost needs a tap", id);
+    }
+    if (!net.fds.empty() && net.queues != 1 && net.queues != net.fds.size()) {
+      return fail("NIC '{}' has {} queue pairs and {} tap descriptors; pass one for each pair", id, net.queues,
+                  net.fds.size());
+    }
+    if (!net.vhost_fds.empty() && net.vhost_fds.size() != std::max<size_t>(net.queues, net.fds.size())) {
+      return fail("NIC '{}' has {} queue pairs and {} vhost descriptors; pass one for each pair", id,
+                  std::max<size_t>(net.queues, net.fds.size()), net.vhost_fds.size());
     }
   }
   if (!config.memory.cells.empty()) {

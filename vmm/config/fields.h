@@ -80,6 +80,8 @@ void describe(Visitor& v, BootSettings& s) {
   v.field("initrd", "initial RAM disk", s.initrd);
   v.field("command_line", "kernel command line", s.command_line);
   v.field("modules", "Multiboot and PVH modules: \"PATH ARGUMENTS\"", s.modules);
+  v.field("kernel_fd", "inherited descriptor of the kernel; the path is then for errors only", s.kernel_fd);
+  v.field("initrd_fd", "inherited descriptor of the initial RAM disk", s.initrd_fd);
 }
 
 // Flattened into the device that has it.
@@ -117,6 +119,7 @@ void describe(Visitor& v, NetSettings& s) {
   v.field("tap", "tap interface", s.tap);
   v.field("fds", "inherited tap descriptors, one for each queue pair", s.fds);
   v.field("vhost", "serve the queues in the kernel (vhost-net)", s.vhost);
+  v.field("vhost_fds", "inherited descriptors of /dev/vhost-net, one for each queue pair", s.vhost_fds);
   v.field("mac", "MAC address (made from name and position)", s.mac);
   v.field("queues", "queue pairs", s.queues, Bounds{1, 128});
   v.field("mtu", "MTU told to the guest (0: not told)", s.mtu, Bounds{0, 65535});
@@ -129,9 +132,13 @@ template <class Visitor>
 void describe(Visitor& v, CharSettings& s) {
   v.field("kind", "what is on the other side", s.kind);
   v.field("path", "file or socket", s.path);
+  v.field("fd", "inherited descriptor of the file or the socket instead of a path", s.fd);
   v.field("append", "keep what the file has", s.append);
   v.field("server", "listen on the socket, else connect to it", s.server);
   v.field("name", "channel name that the guest sees", s.name);
+  v.field("log", "file that gets all that the guest writes", s.log);
+  v.field("log_fd", "inherited descriptor of the log instead of a path", s.log_fd);
+  v.field("log_append", "keep what the log has", s.log_append);
 }
 
 template <class Visitor>
@@ -189,6 +196,9 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("control", "path of the control socket", s.control);
   v.field("control_fd", "inherited listening control socket", s.control_fd);
   v.field("restore", "saved guest to continue", s.restore);
+  v.field("restore_fd", "inherited descriptor of the saved guest", s.restore_fd);
+  v.field("kvm_fd", "inherited descriptor of /dev/kvm", s.kvm_fd);
+  v.field("end_file", "file that gets one line of JSON when the guest ends: reason and exit status", s.end_file);
   v.field("start_paused", "wait for 'cont'", s.start_paused);
   v.field("seccomp", "confine the threads with seccomp", s.seccomp);
 }

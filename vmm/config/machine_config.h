@@ -54,6 +54,8 @@ struct BootSettings {
   std::string initrd;
   std::string command_line;
   std::vector<std::string> modules;  // "PATH ARGUMENTS", Multiboot and PVH
+  int kernel_fd = -1;                // descriptors that the daemon passed, instead of opening the paths
+  int initrd_fd = -1;
 };
 
 // How a virtio device shows itself.
@@ -88,8 +90,9 @@ struct NetSettings {
   std::string tap;       // kind tap: the interface, or
   std::vector<int> fds;  // descriptors that the daemon passed, one for each queue pair
   bool vhost = false;
-  std::string mac;      // empty: made from the guest's name and the position
-  uint32_t queues = 1;  // pairs
+  std::vector<int> vhost_fds;  // of /dev/vhost-net, one for each queue pair; none: opened here
+  std::string mac;             // empty: made from the guest's name and the position
+  uint32_t queues = 1;         // pairs
   uint32_t mtu = 0;
   bool link = true;
   uint32_t slot = 0;
@@ -99,10 +102,14 @@ struct NetSettings {
 // A serial port or a console channel.
 struct CharSettings {
   CharKind kind = CharKind::none;
-  std::string path;     // file, socket
+  std::string path;     // file, socket, or
+  int fd = -1;          // file: open for writing; socket: listening if `server`, else connected
   bool append = false;  // file
   bool server = true;   // socket: listen, else connect
   std::string name;     // channels: what the guest sees ("org.qemu.guest_agent.0")
+  std::string log;      // a file that gets all the guest writes, whoever is on the other side, or
+  int log_fd = -1;
+  bool log_append = false;
 };
 
 // The device that carries the virtio console and the channels.
@@ -155,7 +162,10 @@ struct MachineConfig {
   OnEvent on_crash = OnEvent::destroy;
   std::string control;  // path of the control socket, or
   int control_fd = -1;  // a listening socket that the daemon passed
-  std::string restore;  // a saved guest to continue
+  std::string restore;  // a saved guest to continue, or
+  int restore_fd = -1;
+  int kvm_fd = -1;       // /dev/kvm that the daemon passed
+  std::string end_file;  // gets one line of JSON that says why the guest ended
   bool start_paused = false;
   bool seccomp = true;
 };

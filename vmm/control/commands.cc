@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "vmm/control/json_writer.h"
+#include "vmm/control/command_call.h"
+#include "vmm/control/queries.h"
 
 namespace lodge {
 
@@ -26,155 +27,9 @@ Result<Fd> DescriptorTable::take(const std::string& name) {
   return fd;
 }
 
-// One command under way. The arguments were checked against the table.
-struct CommandCall {
-  CommandContext context;
-  const Arguments& arguments;
-  std::function<void(Result<std::string>)> answer;  // JSON text
-
-  [[nodiscard]] ControlTarget& target() const { return context.target; }
-  [[nodiscard]] std::string text(std::string_view name) const {
-    const auto it = arguments.find(name);
-    return it == arguments.end() ? std::string() : std::get<std::string>(it->second);
-  }
-  [[nodiscard]] uint64_t number(std::string_view name) const {
-    const auto it = arguments.find(name);
-    return it == arguments.end() ? 0 : std::get<uint64_t>(it->second);
-  }
-  [[nodiscard]] bool flag(std::string_view name) const {
-    const auto it = arguments.find(name);
-    return it != arguments.end() && std::get<bool>(it->second);
-  }
-  void finish(const Result<void>& outcome) const { done()(outcome); }
-  void finish(JsonWriter& writer) const { answer(writer.take()); }
-  // For verbs that take time.
-  [[nodiscard]] ControlTarget::Done done() const {
-    return [answer = answer](const Result<void>& outcome) {
-      answer(outcome ? Result<std::string>("{}") : std::unexpected(outcome.error()));
-    };
-  }
-};
-
 namespace {
 
 void qmp_capabilities(CommandCall& call) { call.finish(Result<void>()); }
-
-void query_status(CommandCall& call) {
-  JsonWriter writer;
-  writer.begin_object().member("status", call.target().status()).member("running", call.target().running()).end_object();
-  call.finish(writer);
-}
-
-void query_name(CommandCall& call) {
-  JsonWriter writer;
-  writer.begin_object().member("name", call.target().name()).end_object();
-  call.finish(writer);
-}
-
-void query_version(CommandCall& call) { call.answer(version_json()); }
-
-std::string_view to_string(ArgumentKind kind) {
-  switch (kind) {
-    case ArgumentKind::text: return "text";
-    case ArgumentKind::number: return "number";
-    case ArgumentKind::flag: return "flag";
-  }
-  return "";
-}
-
-void query_commands(CommandCall& call) {
-  JsonWriter writer;
-  writer.begin_array();
-  for (const Command& command : commands()) {
-    writer.begin_object().member("name", command.name).member("help", command.help).key("arguments").begin_array();
-    for (const CommandArgument& argument : command.arguments) {
-      writer.begin_object().member("name", argument.name).member("type", to_string(argument.kind));
-      writer.member("required", argument.required).end_object();
-    }
-    writer.end_array().end_object();
-  }
-  writer.end_array();
-  call.finish(writer);
-}
-
-void query_cpus(CommandCall& call) {
-  JsonWriter writer;
-  writer.begin_array();
-  for (const ControlTarget::Cpu& cpu : call.target().cpus()) {
-    writer.begin_object().member("cpu-index", cpu.index).member("thread-id", cpu.thread_id).member("apic-id", cpu.apic_id);
-    writer.member("socket-id", cpu.socket).member("die-id", cpu.die).member("core-id", cpu.core);
-    writer.member("smt-id", cpu.thread).member("time-ns", cpu.time_ns).end_object();
-  }
-  writer.end_array();
-  call.finish(writer);
-}
-
-void query_stats(CommandCall& call) {
-  JsonWriter writer;
-  writer.begin_object().key("cpus").begin_array();
-  for (const ControlTarget::Cpu& cpu : call.target().cpus()) {
-    writer.begin_object().member("cpu-index", cpu.index).member("time-ns", cpu.time_ns).member("exits", cpu.exits);
-    writer.member("unclaimed-accesses", cpu.unclaimed).end_object();
-  }
-  writer.end_array().key("memory").begin_object().member("size", call.target().memory_size()).end_object();
-  writer.key("devices").begin_object();
-  for (const ControlTarget::DeviceCounters& device : call.target().counters()) {
-    writer.key(device.id).begin_object();
-    for (const Counter& counter : device.counters) {
-      writer.member(counter.name, counter.value);
-    }
-    writer.end_object();
-  }
-  writer.end_object().end_object();
-  call.finish(writer);
-}
-
-void query_block(CommandCall& call) {
-  JsonWriter writer;
-  writer.begin_array();
-  for (const ControlTarget::Disk& disk : call.target().disks()) {
-    writer.begin_object().member("device", disk.id).member("image", disk.image).member("size", disk.size);
-    writer.member("logical-block", disk.logical_block).member("read-only", disk.read_only).end_object();
-  }
-  writer.end_array();
-  call.finish(writer);
-}
-
-void query_chardev(CommandCall& call) {
-  JsonWriter writer;
-  writer.begin_array();
-  for (const ControlTarget::CharDevice& device : call.target().char_devices()) {
-    writer.begin_object().member("device", device.id).member("path", device.path).member("open", device.open).end_object();
-  }
-  writer.end_array();
-  call.finish(writer);
-}
-
-void query_balloon(CommandCall& call) {
-  const auto balloon = call.target().balloon();
-  if (!balloon) {
-    call.answer(fail("the guest has no balloon; start it with --balloon"));
-    return;
-  }
-  JsonWriter writer;
-  writer.begin_object().member("actual", balloon->actual).member("target", balloon->target).key("stats").begin_object();
-  for (const auto& [name, value] : balloon->stats) {
-    writer.member(name, value);
-  }
-  writer.end_object().end_object();
-  call.finish(writer);
-}
-
-void query_save(CommandCall& call) {
-  const ControlTarget::SaveProgress progress = call.target().save_progress();
-  JsonWriter writer;
-  writer.begin_object().member("status", progress.status).member("done", progress.done).member("total", progress.total);
-  if (!progress.error.empty()) {
-    writer.member("error", progress.error);
-  }
-  writer.end_object();
-  call.finish(writer);
-}
 
 void stop(CommandCall& call) { call.target().stop(call.done()); }
 void cont(CommandCall& call) { call.target().resume(call.done()); }
@@ -188,6 +43,11 @@ void quit(CommandCall& call) {
   call.target().quit();
 }
 void inject_nmi(CommandCall& call) { call.finish(call.target().inject_nmi()); }
+void balloon_stats_period(CommandCall& call) {
+  // Far beyond what is allowed, but a number of seconds.
+  const uint64_t seconds = std::min<uint64_t>(call.number("seconds"), UINT32_MAX);
+  call.finish(call.target().set_balloon_period(std::chrono::seconds(seconds)));
+}
 void balloon(CommandCall& call) { call.finish(call.target().set_balloon(call.number("value"))); }
 void block_resize(CommandCall& call) { call.finish(call.target().resize_disk(call.text("device"), call.number("size"))); }
 void set_link(CommandCall& call) { call.finish(call.target().set_link(call.text("name"), call.flag("up"))); }
@@ -217,6 +77,8 @@ void closefd(CommandCall& call) {
 
 using Kind = ArgumentKind;
 constexpr std::array kBalloon{CommandArgument{"value", Kind::number, true}};
+constexpr std::array kBalloonPeriod{CommandArgument{"seconds", Kind::number, true}};
+constexpr std::array kMemory{CommandArgument{"address", Kind::number, true}, CommandArgument{"size", Kind::number, true}};
 constexpr std::array kBlockResize{CommandArgument{"device", Kind::text, true}, CommandArgument{"size", Kind::number, true}};
 constexpr std::array kSetLink{CommandArgument{"name", Kind::text, true}, CommandArgument{"up", Kind::flag, true}};
 constexpr std::array kAnnounce{CommandArgument{"name", Kind::text, false}};
@@ -226,19 +88,25 @@ constexpr std::array kDescriptor{CommandArgument{"fdname", Kind::text, true}};
 constexpr std::array kCommands{
     Command{"announce", "ask the guest to make its addresses known to the network (all NICs, or one)", kAnnounce, announce},
     Command{"balloon", "ask the guest to keep this many bytes of its memory", kBalloon, balloon},
+    Command{"balloon_stats_period", "have the guest tell of its memory every so many seconds (0: not)", kBalloonPeriod,
+            balloon_stats_period},
     Command{"block_resize", "tell the guest that its disk has this many bytes now, and make it so (0: look)", kBlockResize,
             block_resize},
     Command{"closefd", "close a descriptor that getfd took", kDescriptor, closefd},
     Command{"cont", "let the guest run; requests that failed and wait are tried again", {}, cont},
     Command{"getfd", "keep the descriptor that came with this message under a name", kDescriptor, getfd},
     Command{"inject-nmi", "send every processor a non-maskable interrupt", {}, inject_nmi},
+    Command{"pmemread", "guest physical memory, at most 64 KiB, in base64", kMemory, pmemread},
     Command{"qmp_capabilities", "does nothing; there is nothing to negotiate", {}, qmp_capabilities},
+    Command{"query-all", "status, cpus, iothreads, block, net, balloon, chardev and stats in one", {}, query_all},
     Command{"query-balloon", "memory that the balloon leaves to the guest", {}, query_balloon},
     Command{"query-block", "the disks", {}, query_block},
     Command{"query-chardev", "serial ports and channels, and where to connect", {}, query_chardev},
     Command{"query-commands", "this table", {}, query_commands},
     Command{"query-cpus", "processors, their threads and places", {}, query_cpus},
+    Command{"query-iothreads", "threads that do the devices' work", {}, query_iothreads},
     Command{"query-name", "the guest's name", {}, query_name},
+    Command{"query-net", "the NICs", {}, query_net},
     Command{"query-save", "how far a save is, or how the last one ended", {}, query_save},
     Command{"query-stats", "counters of processors and devices", {}, query_stats},
     Command{"query-status", "whether the guest runs", {}, query_status},

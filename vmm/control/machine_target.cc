@@ -1,9 +1,13 @@
 #include "vmm/control/machine_target.h"
 
+#include <algorithm>
 #include <ctime>
+
+#include <fmt/ranges.h>
 
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/console/device.h"
+#include "vmm/config/fields.h"
 #include "vmm/config/json.h"
 
 namespace lodge {
@@ -26,6 +30,8 @@ uint64_t thread_time_ns(int thread_id) {
   }
   return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
+
+constexpr std::chrono::hours kMaxBalloonPeriod(24);
 
 constexpr std::array<const char*, BalloonStats::kTags> kBalloonStats{
     "swap-in", "swap-out",  "major-faults", "minor-faults",        "free",
@@ -68,7 +74,10 @@ std::vector<ControlTarget::Disk> MachineTarget::disks() const {
   for (const auto& device : machine_.devices()) {
     if (auto* blk = virtio_of<VirtioBlk>(device)) {
       const BlockInfo info = blk->backend().info();
-      disks.push_back({std::string(device->id()), info.description, info.size, info.logical_block, info.read_only});
+      const auto& settings = machine_.config().disks;
+      const auto it = std::ranges::find(settings, device->id(), &DiskSettings::id);
+      disks.push_back({std::string(device->id()), info.description, info.size, info.logical_block, info.read_only,
+                       it != settings.end() ? it->slot : 0});
     }
   }
   return disks;
@@ -92,8 +101,14 @@ std::optional<ControlTarget::Balloon> MachineTarget::balloon() const {
   for (const auto& device : machine_.devices()) {
     if (auto* balloon = virtio_of<VirtioBalloon>(device)) {
       const uint64_t ram = memory_size();
-      Balloon out{ram - std::min(ram, balloon->size()), ram - std::min(ram, balloon->target()), {}};
       const BalloonStats stats = balloon->stats();
+      Balloon out{.actual = ram - std::min(ram, balloon->size()),
+                  .target = ram - std::min(ram, balloon->target()),
+                  .stats = {},
+                  .updated = static_cast<uint64_t>(
+                      std::chrono::duration_cast<std::chrono::seconds>(stats.updated.time_since_epoch()).count()),
+                  .period = static_cast<uint64_t>(
+                      std::chrono::duration_cast<std::chrono::seconds>(balloon->stats_period()).count())};
       for (size_t i = 0; i < kBalloonStats.size(); ++i) {
         if (stats.values[i] != BalloonStats::kUnknown) {
           out.stats.emplace_back(kBalloonStats[i], stats.values[i]);
@@ -116,6 +131,53 @@ Result<void> MachineTarget::set_balloon(uint64_t bytes) {
     }
   }
   return fail("the guest has no balloon; start it with --balloon");
+}
+
+Result<void> MachineTarget::set_balloon_period(std::chrono::seconds period) {
+  for (const auto& device : machine_.devices()) {
+    if (auto* balloon = virtio_of<VirtioBalloon>(device)) {
+      if (period > kMaxBalloonPeriod) {
+        return fail("balloon: a period of {} s is too long; choose 0 (off) to {} s", period.count(),
+                    std::chrono::seconds(kMaxBalloonPeriod).count());
+      }
+      balloon->set_stats_period(period);
+      return {};
+    }
+  }
+  return fail("the guest has no balloon; start it with --balloon");
+}
+
+std::vector<ControlTarget::Net> MachineTarget::nets() const {
+  std::vector<Net> nets;
+  for (const NetSettings& settings : machine_.config().nets) {
+    const auto* net = machine_.find_virtio<VirtioNet>(settings.id);
+    if (net == nullptr) {
+      continue;
+    }
+    nets.push_back({.id = settings.id,
+                    .mac = fmt::format("{:02x}", fmt::join(net->mac(), ":")),
+                    .link = net->link_up(),
+                    .kind = std::string(EnumWords<NetKind>::words.at(static_cast<size_t>(settings.kind))),
+                    .interface = net->port().interface,
+                    .vhost = settings.vhost,
+                    .queues = static_cast<uint32_t>(net->port().queues.size()),
+                    .slot = settings.slot});
+  }
+  return nets;
+}
+
+std::vector<ControlTarget::IoThread> MachineTarget::io_threads() const {
+  std::vector<IoThread> threads;
+  for (const auto& thread : machine_.io_threads()) {
+    threads.push_back({thread.name, thread.id, thread_time_ns(thread.id)});
+  }
+  return threads;
+}
+
+Result<std::vector<std::byte>> MachineTarget::read_memory(uint64_t address, uint64_t size) const {
+  std::vector<std::byte> bytes(size);
+  TRY_VOID(machine_.memory().read_bytes(Gpa{address}, bytes));
+  return bytes;
 }
 
 void MachineTarget::press_power_button() {
@@ -168,7 +230,7 @@ void MachineTarget::save(const std::string& path, bool quit, Done done) {
                          save_.error = outcome ? "" : outcome.error().message;
                          done(outcome);
                          if (outcome && quit) {
-                           this->quit();
+                           quit_("saved");
                          }
                        });
 }

@@ -12,8 +12,9 @@ namespace lodge {
 
 class MachineTarget final : public ControlTarget {
  public:
-  // `quit`: tells the clients and ends the process soon (stops the control loop). `machine` outlives this.
-  MachineTarget(Machine& machine, EventLoop& control, std::function<void()> quit)
+  // `quit`: tells the clients and ends the process soon (stops the control loop), for a reason that the end file shall name.
+  // `machine` outlives this.
+  MachineTarget(Machine& machine, EventLoop& control, std::function<void(const char* reason)> quit)
       : machine_(machine), control_(control), quit_(std::move(quit)) {}
   ~MachineTarget() override;
 
@@ -26,15 +27,19 @@ class MachineTarget final : public ControlTarget {
   [[nodiscard]] std::vector<Disk> disks() const override;
   [[nodiscard]] std::vector<CharDevice> char_devices() const override;
   [[nodiscard]] std::optional<Balloon> balloon() const override;
+  [[nodiscard]] std::vector<Net> nets() const override;
+  [[nodiscard]] std::vector<IoThread> io_threads() const override;
+  [[nodiscard]] Result<std::vector<std::byte>> read_memory(uint64_t address, uint64_t size) const override;
   [[nodiscard]] SaveProgress save_progress() const override;
 
   void stop(Done done) override { machine_.pause(std::move(done)); }
   void resume(Done done) override { machine_.resume(std::move(done)); }
   void reset(Done done) override { machine_.reset(std::move(done)); }
   void press_power_button() override;
-  void quit() override { quit_(); }
+  void quit() override { quit_("host-qmp-quit"); }
   Result<void> inject_nmi() override { return machine_.inject_nmi(); }
   Result<void> set_balloon(uint64_t bytes) override;
+  Result<void> set_balloon_period(std::chrono::seconds period) override;
   Result<void> resize_disk(const std::string& id, uint64_t bytes) override;
   Result<void> set_link(const std::string& id, bool up) override;
   Result<void> announce(const std::string& id) override;
@@ -45,7 +50,7 @@ class MachineTarget final : public ControlTarget {
 
   Machine& machine_;
   EventLoop& control_;
-  std::function<void()> quit_;
+  std::function<void(const char*)> quit_;
   SaveProgress save_{"none", 0, 0, {}};
   std::unique_ptr<SaveJob> job_;
 };

@@ -3,6 +3,7 @@
 // All calls on the control thread. Queries answer at once; verbs report through `done`, maybe before they return.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -39,6 +40,22 @@ class ControlTarget {
     uint64_t size = 0;
     uint32_t logical_block = 0;
     bool read_only = false;
+    uint32_t slot = 0;  // on PCI bus 0
+  };
+  struct Net {
+    std::string id;
+    std::string mac;  // as the guest set it
+    bool link = true;
+    std::string kind;       // "tap", "user", "none"
+    std::string interface;  // of a tap
+    bool vhost = false;
+    uint32_t queues = 1;  // pairs
+    uint32_t slot = 0;
+  };
+  struct IoThread {
+    std::string id;  // "io0"
+    int thread_id = 0;
+    uint64_t time_ns = 0;  // processor time
   };
   struct CharDevice {
     std::string id;
@@ -49,6 +66,8 @@ class ControlTarget {
     uint64_t actual = 0;  // bytes of memory left to the guest
     uint64_t target = 0;
     std::vector<std::pair<std::string, uint64_t>> stats;  // what the guest says of its memory
+    uint64_t updated = 0;                                 // when it said so: seconds since the epoch; 0: never
+    uint64_t period = 0;                                  // seconds between its reports; 0: it is not asked
   };
   struct SaveProgress {
     std::string status;  // "none", "active", "completed", "failed"
@@ -67,6 +86,10 @@ class ControlTarget {
   [[nodiscard]] virtual std::vector<Disk> disks() const = 0;
   [[nodiscard]] virtual std::vector<CharDevice> char_devices() const = 0;
   [[nodiscard]] virtual std::optional<Balloon> balloon() const = 0;
+  [[nodiscard]] virtual std::vector<Net> nets() const = 0;
+  [[nodiscard]] virtual std::vector<IoThread> io_threads() const = 0;
+  // Guest physical memory, as it is in this moment. Error: not all of it is RAM.
+  [[nodiscard]] virtual Result<std::vector<std::byte>> read_memory(uint64_t address, uint64_t size) const = 0;
   [[nodiscard]] virtual SaveProgress save_progress() const = 0;
 
   virtual void stop(Done done) = 0;
@@ -77,6 +100,7 @@ class ControlTarget {
   virtual Result<void> inject_nmi() = 0;
   // The guest shall keep `bytes` of its memory.
   virtual Result<void> set_balloon(uint64_t bytes) = 0;
+  virtual Result<void> set_balloon_period(std::chrono::seconds period) = 0;
   virtual Result<void> resize_disk(const std::string& id, uint64_t bytes) = 0;
   virtual Result<void> set_link(const std::string& id, bool up) = 0;
   virtual Result<void> announce(const std::string& id) = 0;  // empty: every NIC

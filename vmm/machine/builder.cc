@@ -13,6 +13,7 @@
 #include "vmm/boot/reset_vector.h"
 #include "vmm/boot/smbios.h"
 #include "vmm/config/complete.h"
+#include "vmm/config/descriptors.h"
 #include "vmm/machine/layout.h"
 
 namespace lodge {
@@ -74,11 +75,12 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Ev
 }
 
 Result<void> MachineBuilder::build() {
+  TRY_VOID(claim_descriptors(machine_.config_));
   TRY_VOID(complete(machine_.config_));
   topology_ = TRY(choose_topology(config_.cpu));
   machine_.topology_ = topology_;
   TRY_VOID(open_kernel());  // the cheapest mistakes first
-  machine_.kvm_ = std::make_unique<Kvm>(TRY(Kvm::open()));
+  machine_.kvm_ = std::make_unique<Kvm>(TRY(Kvm::open(Fd(config_.kvm_fd))));
   TRY_VOID(check_limits());
   TRY_VOID(create_memory());
   machine_.vm_ = TRY(KvmVm::create(*machine_.kvm_, {.pit = pc(), .later = [machine = &machine_](std::function<void()> fn) {
@@ -96,6 +98,7 @@ Result<void> MachineBuilder::build() {
   mapper.join();
   TRY_VOID(mapped);
   machine_.power_on_irqchip_ = TRY(save_irqchip(*machine_.vm_));
+  forget_descriptors(machine_.config_);  // they are the devices' now
   return restore_ != nullptr ? restore_state() : machine_.load_boot_state();
 }
 
@@ -163,7 +166,15 @@ Result<void> MachineBuilder::create_loops() {
   std::vector<EventLoop*> loops;
   const std::vector<iovec> pinned = pinned_memory();
   for (uint32_t i = 0; i < count; ++i) {
-    machine_.io_threads_.push_back(TRY(LoopThread::start(fmt::format("io{}", i), machine_.hooks_.on_io_thread)));
+    int id = 0;
+    const auto on_start = [&id, this] {
+      id = ::gettid();
+      if (machine_.hooks_.on_io_thread) {
+        machine_.hooks_.on_io_thread();
+      }
+    };
+    machine_.io_threads_.push_back(TRY(LoopThread::start(fmt::format("io{}", i), on_start)));
+    machine_.io_thread_ids_.push_back(id);  // start() returned after on_start
     EventLoop& loop = machine_.io_threads_.back()->loop();
     loops.push_back(&loop);
     if (!pinned.empty()) {
@@ -230,12 +241,16 @@ Result<void> MachineBuilder::create_vcpus() {
 
 Result<void> MachineBuilder::open_kernel() {
   const BootSettings& boot = config_.boot;
-  if (boot.kernel.empty()) {
+  const auto open = [](int fd, const std::string& path, const char* what) {
+    const Fd given(fd);
+    return fd >= 0 ? MappedFile::map(fd, path.empty() ? "(descriptor)" : path, what) : MappedFile::open(path, what);
+  };
+  if (boot.kernel.empty() && boot.kernel_fd < 0) {
     return fail("no kernel is given; use --kernel PATH (boot from disk needs firmware, which this version does not have)");
   }
-  machine_.kernel_ = TRY(MappedFile::open(boot.kernel, "kernel"));
-  if (!boot.initrd.empty()) {
-    machine_.initrd_ = TRY(MappedFile::open(boot.initrd, "initrd"));
+  machine_.kernel_ = TRY(open(boot.kernel_fd, boot.kernel, "kernel"));
+  if (!boot.initrd.empty() || boot.initrd_fd >= 0) {
+    machine_.initrd_ = TRY(open(boot.initrd_fd, boot.initrd, "initrd"));
   }
   for (const std::string& module : boot.modules) {
     const size_t space = module.find(' ');

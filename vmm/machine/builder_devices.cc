@@ -65,20 +65,35 @@ Result<net::MacAddress> parse_mac(std::string_view text) {
 
 }  // namespace
 
-Result<std::unique_ptr<CharBackend>> open_char(const CharSettings& settings, std::string_view what) {
+namespace {
+
+Result<std::unique_ptr<CharBackend>> open_other_side(const CharSettings& settings) {
   switch (settings.kind) {
     case CharKind::none: return make_null_char();
     case CharKind::stdio: return open_stdio_char();
-    case CharKind::pty: return TRY_CONTEXT(open_pty_char(), what);
-    case CharKind::file: return TRY_CONTEXT(open_file_char(settings.path, settings.append), what);
+    case CharKind::pty: return open_pty_char();
+    case CharKind::file:
+      return settings.fd >= 0 ? make_file_char(Fd(settings.fd)) : open_file_char(settings.path, settings.append);
     case CharKind::socket: {
       SocketCharOptions options;
       options.path = settings.path;
+      options.fd = Fd(settings.fd);
       options.server = settings.server;
-      return TRY_CONTEXT(open_socket_char(std::move(options)), what);
+      return open_socket_char(std::move(options));
     }
   }
   return make_null_char();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CharBackend>> open_char(const CharSettings& settings, std::string_view what) {
+  auto backend = TRY_CONTEXT(open_other_side(settings), what);
+  if (settings.log_fd < 0 && settings.log.empty()) {
+    return backend;
+  }
+  Fd log = settings.log_fd >= 0 ? Fd(settings.log_fd) : TRY_CONTEXT(open_char_log(settings.log, settings.log_append), what);
+  return make_logged_char(std::move(backend), std::move(log), settings.log.empty() ? std::string(what) : settings.log);
 }
 
 Result<void> MachineBuilder::create_root() {
@@ -235,8 +250,8 @@ Result<void> MachineBuilder::add_nets() {
     }
     if (net.vhost) {
       spec.transport.packed_ring = false;  // vhost knows split rings only
-      for (uint32_t pair = 0; pair < std::max(net.queues, 1U); ++pair) {
-        Fd fd(::open("/dev/vhost-net", O_RDWR | O_CLOEXEC));
+      for (size_t pair = 0; pair < spec.options.port.queues.size(); ++pair) {
+        Fd fd(pair < net.vhost_fds.size() ? net.vhost_fds[pair] : ::open("/dev/vhost-net", O_RDWR | O_CLOEXEC));
         if (!fd.valid()) {
           return fail_errno(errno, "NIC '{}': cannot open /dev/vhost-net; load vhost_net, or leave vhost off", id);
         }

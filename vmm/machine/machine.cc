@@ -249,6 +249,14 @@ Result<void> Machine::inject_nmi() const {
   return {};
 }
 
+std::vector<Machine::IoThread> Machine::io_threads() const {
+  std::vector<IoThread> threads;
+  for (size_t i = 0; i < io_threads_.size(); ++i) {
+    threads.push_back({io_threads_[i]->loop().name(), io_thread_ids_.at(i)});
+  }
+  return threads;
+}
+
 std::string Machine::serial_path(size_t index) const {
   size_t seen = 0;
   for (const auto& device : devices_) {
@@ -281,21 +289,21 @@ void Machine::handle_power(PowerEvent event, int code) {
   switch (event) {
     case PowerEvent::shutdown:
       emit({"SHUTDOWN", {{"guest", "true"}, {"reason", "guest-shutdown"}}});
-      follow(config_.on_poweroff, MachineStatus::shutdown, 0);
+      follow(config_.on_poweroff, MachineStatus::shutdown, "guest-shutdown", 0);
       break;
     case PowerEvent::reset:
       if (config_.on_reboot == OnEvent::destroy) {
         emit({"SHUTDOWN", {{"guest", "true"}, {"reason", "guest-reset"}}});
       }
-      follow(config_.on_reboot, MachineStatus::shutdown, 0);
+      follow(config_.on_reboot, MachineStatus::shutdown, "guest-reset", 0);
       break;
     case PowerEvent::exit:
       emit({"SHUTDOWN", {{"guest", "true"}, {"reason", "debug-exit"}}});
-      follow(OnEvent::destroy, MachineStatus::shutdown, code);
+      follow(OnEvent::destroy, MachineStatus::shutdown, "debug-exit", code);
       break;
     case PowerEvent::panicked:
       emit({"GUEST_PANICKED", {{"action", config_.on_crash == OnEvent::preserve ? "pause" : "poweroff"}}});
-      follow(config_.on_crash, MachineStatus::guest_panicked, 1);
+      follow(config_.on_crash, MachineStatus::guest_panicked, "guest-panic", 1);
       break;
     case PowerEvent::crash_loaded: emit({"GUEST_CRASHLOADED", {{"action", "run"}}}); break;
   }
@@ -314,11 +322,11 @@ void Machine::vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string wha
     }
     log_error("machine", "vCPU {} cannot go on: {}", vcpu, what);
     emit({"GUEST_PANICKED", {{"action", "pause"}, {"info", what}}});
-    follow(config_.on_crash, MachineStatus::internal_error, 1);
+    follow(config_.on_crash, MachineStatus::internal_error, "internal-error", 1);
   });
 }
 
-void Machine::follow(OnEvent policy, MachineStatus ended, int exit_status) {
+void Machine::follow(OnEvent policy, MachineStatus ended, const char* reason, int exit_status) {
   switch (policy) {
     case OnEvent::restart: reset([](const Result<void>&) {}); return;
     case OnEvent::preserve:
@@ -329,9 +337,9 @@ void Machine::follow(OnEvent policy, MachineStatus ended, int exit_status) {
     case OnEvent::destroy:
       finished_ = true;
       guest_runs_ = true;
-      pause_as(ended, [this, exit_status](const Result<void>&) {
+      pause_as(ended, [this, reason, exit_status](const Result<void>&) {
         if (hooks_.on_finished) {
-          hooks_.on_finished(exit_status);
+          hooks_.on_finished(reason, exit_status);
         }
       });
       return;

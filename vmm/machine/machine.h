@@ -47,8 +47,9 @@ class Machine {
   using Done = std::function<void(Result<void>)>;
   struct Hooks {
     std::function<void(const MachineEvent&)> on_event;
-    std::function<void(int exit_status)> on_finished;  // the guest is off and the configuration says to leave
-    std::function<void()> on_vcpu_thread;              // first thing on each new thread of a kind
+    // The guest is off and the configuration says to leave; `reason` as in the SHUTDOWN event.
+    std::function<void(std::string_view reason, int exit_status)> on_finished;
+    std::function<void()> on_vcpu_thread;  // first thing on each new thread of a kind
     std::function<void()> on_io_thread;
   };
 
@@ -82,6 +83,11 @@ class Machine {
   [[nodiscard]] MachineStatus status() const { return status_; }
   [[nodiscard]] const MachineConfig& config() const { return config_; }
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
+  struct IoThread {
+    std::string name;
+    int id = 0;  // of the kernel
+  };
+  [[nodiscard]] std::vector<IoThread> io_threads() const;
   [[nodiscard]] const Topology& topology() const { return topology_; }
   [[nodiscard]] const std::vector<std::unique_ptr<VcpuThread>>& vcpus() const { return vcpus_; }
   [[nodiscard]] const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
@@ -110,7 +116,7 @@ class Machine {
   void power_event(PowerEvent event, int code);  // any vCPU thread
   void handle_power(PowerEvent event, int code);
   void vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string what);
-  void follow(OnEvent policy, MachineStatus ended, int exit_status);
+  void follow(OnEvent policy, MachineStatus ended, const char* reason, int exit_status);
   void block_error(const BlockErrorEvent& event);  // any I/O loop
   void balloon_changed(uint64_t inflated);         // any vCPU thread; bytes the guest gave
   void enqueue(std::function<void(std::function<void()> next)> operation);
@@ -130,6 +136,7 @@ class Machine {
   std::vector<uint32_t> msr_list_;
   Topology topology_;
   std::vector<std::unique_ptr<LoopThread>> io_threads_;
+  std::vector<int> io_thread_ids_;
   std::unique_ptr<LoopPool> loops_;
   std::unique_ptr<DeviceEnv> env_;
   std::unique_ptr<PciRoot> root_;

@@ -74,7 +74,8 @@ class VirtioBalloon final : public VirtioDevice {
   void set_size(uint64_t bytes);
   [[nodiscard]] uint64_t target() const { return target_.load() * kPage; }
   [[nodiscard]] uint64_t size() const { return actual_.load() * kPage; }  // what it really gave
-  void set_stats_period(std::chrono::milliseconds period);
+  void set_stats_period(std::chrono::milliseconds period);                // at most a day; 0: the guest is not asked
+  [[nodiscard]] std::chrono::milliseconds stats_period() const { return std::chrono::milliseconds(period_ms_.load()); }
   [[nodiscard]] BalloonStats stats() const;
 
  private:

@@ -62,6 +62,7 @@ class VirtioNet final : public VirtioDevice {
   // Asks the driver to announce its addresses to the network (after migration), if it can.
   void announce();
   [[nodiscard]] net::MacAddress mac() const;
+  [[nodiscard]] const NetPort& port() const { return options_.port; }
 
   // For the queues.
   [[nodiscard]] uint64_t negotiated() const { return negotiated_.load(std::memory_order_relaxed); }

@@ -195,6 +195,63 @@ TEST_CASE("char_file_is_truncated_or_appended") {
   CHECK_FALSE(open_file_char("/nonexistent/file", true));
 }
 
+TEST_CASE("char_log_has_what_the_guest_wrote_with_and_without_a_client") {
+  std::string path = "/tmp/lodge-log-XXXXXX";
+  const Fd fd(::mkstemp(path.data()));
+  const std::string socket = path + ".socket";
+  {
+    auto log = open_char_log(path, false);
+    REQUIRE(log);
+    auto backend = make_logged_char(*open_socket_char({socket, Fd(), true, 0}), std::move(*log), path);
+    CHECK(backend->path() == socket);
+    Client client(*backend);
+    CHECK(backend->write(bytes("nobody there\n")) == 13);
+    CHECK(*read_file(path, 1000) == "nobody there\n");
+    const Fd peer = connect_to(socket);
+    REQUIRE(client.until([&] { return backend->is_open(); }));
+    CHECK(backend->write(bytes("hello\n")) == 6);
+    char got[64] = {};
+    CHECK(::read(peer.get(), got, sizeof got) == 6);
+    CHECK(::write(peer.get(), "typed", 5) == 5);
+    CHECK(client.until([&] { return client.text == "typed"; }));  // input is not the guest's
+    backend->drain(bytes("last"), std::chrono::milliseconds(100));
+  }
+  CHECK(*read_file(path, 1000) == "nobody there\nhello\nlast");
+  auto again = open_char_log(path, true);
+  CHECK(make_logged_char(make_null_char(), std::move(*again), path)->write(bytes("+")) == 1);
+  CHECK(*read_file(path, 1000) == "nobody there\nhello\nlast+");
+  CHECK(open_char_log(path, false));
+  CHECK(*read_file(path, 1000) == "");
+  ::unlink(path.c_str());
+  CHECK(open_char_log("/nonexistent/log", false).error().message ==
+        "cannot open the log '/nonexistent/log' of a serial or console port: No such file or directory; choose a path that "
+        "may be written");
+}
+
+TEST_CASE("char_log_counts_only_what_the_other_side_took") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
+  const Fd reader(ends[0]);
+  REQUIRE(::fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 4096);
+  std::string path = "/tmp/lodge-log-XXXXXX";
+  Fd log(::mkstemp(path.data()));
+  auto backend = make_logged_char(make_fd_char(Fd(), Fd(ends[1])), std::move(log), path);
+  Client client(*backend);
+  const std::string text(100000, 'x');
+  const size_t taken = backend->write(bytes(text));
+  CHECK(taken < text.size());
+  CHECK(read_file(path, 200000)->size() == taken);  // the rest is written again later
+  ::unlink(path.c_str());
+}
+
+TEST_CASE("char_log_that_is_full_does_not_stop_the_guest") {
+  Fd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  REQUIRE(full.valid());
+  auto backend = make_logged_char(make_null_char(), std::move(full), "/dev/full");
+  CHECK(backend->write(bytes("text")) == 4);
+  CHECK(backend->write(bytes("more")) == 4);
+}
+
 TEST_CASE("char_pty_opens_with_its_reader") {
   auto opened = open_pty_char();
   if (!opened) {

@@ -140,8 +140,45 @@ TEST_CASE("Every command of the table does something sensible with good argument
     INFO(line);
     CHECK(has(line, refused ? "\"error\"" : "\"return\""));
   }
-  CHECK(f.target.calls == std::vector<std::string>{"announce t", "balloon 5", "resize t 5", "cont", "nmi", "quit",
-                                                   "save t true", "link t true", "stop", "power", "reset"});
+  CHECK(f.target.calls == std::vector<std::string>{"announce t", "balloon 5", "balloon period 5", "resize t 5", "cont",
+                                                   "nmi", "quit", "save t true", "link t true", "stop", "power", "reset"});
+}
+
+TEST_CASE("One query tells all that the single ones tell") {
+  Fixture f;
+  Client client(f);
+  (void)client.line();
+  const auto result = [&client](std::string_view command) {
+    client.send(fmt::format("{{\"execute\":\"{}\"}}", command));
+    std::string line = client.line();
+    REQUIRE(line.starts_with("{\"return\":"));
+    return line.substr(10, line.size() - 11);
+  };
+  const std::string all = result("query-all");
+  for (const std::string part : {"status", "cpus", "iothreads", "block", "net", "chardev", "stats"}) {
+    INFO(part);
+    CHECK(has(all, fmt::format("\"{}\":{}", part, result("query-" + part))));
+  }
+  CHECK_FALSE(has(all, "\"balloon\""));  // this guest has none
+  CHECK(
+      result("query-net") ==
+      R"([{"device":"net0","mac":"52:54:00:00:00:01","link":true,"kind":"tap","interface":"tap0","vhost":false,"queues":1,"slot":4}])");
+  CHECK(result("query-iothreads") == R"([{"id":"io0","thread-id":77,"time-ns":88}])");
+}
+
+TEST_CASE("Guest memory is read in pieces of bounded size") {
+  Fixture f;
+  Client client(f);
+  (void)client.line();
+  const auto ask = [&client](uint64_t address, uint64_t size) {
+    client.send(fmt::format(R"({{"execute":"pmemread","arguments":{{"address":{},"size":{}}}}})", address, size));
+    return client.line();
+  };
+  CHECK(ask(5, 3) == R"({"return":{"address":5,"data":"q6ur"}})");
+  CHECK(has(ask(5, 65536), "\"data\":\"q6ur"));
+  CHECK(has(ask(5, 65537), "ask for 1 to 65536"));
+  CHECK(has(ask(5, 0), "ask for 1 to 65536"));
+  CHECK(has(ask(6, 1), "no RAM"));
 }
 
 TEST_CASE("A verb answers when it is done; queries, also of others, answer meanwhile") {
