@@ -128,21 +128,24 @@ Answer<CpuModels::Decoded> CpuModels::decode(const CpuFacts& facts, Purpose purp
   return best;
 }
 
+bool known_architecture(std::string_view name) {
+  constexpr std::array kNames{
+      "i686",   "x86_64",      "alpha", "armv6l",     "armv7l",       "armv7b", "aarch64", "cris",    "ia64",     "itanium",
+      "lm32",   "loongarch64", "m68k",  "microblaze", "microblazeel", "mips",   "mipsel",  "mips64",  "mips64el", "or32",
+      "parisc", "parisc64",    "ppc",   "ppc64",      "ppc64le",      "ppcemb", "riscv32", "riscv64", "s390",     "s390x",
+      "sh4",    "sh4eb",       "sparc", "sparc64",    "unicore32",    "xtensa", "xtensaeb"};
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
 Answer<std::vector<std::string>> cpu_model_names(const CpuModels& models, std::string_view arch) {
-  constexpr std::array kOthers{"alpha",   "armv6l",  "armv7l",      "armv7b",  "aarch64",    "cris",         "ia64",
-                               "itanium", "lm32",    "loongarch64", "m68k",    "microblaze", "microblazeel", "mips",
-                               "mipsel",  "mips64",  "mips64el",    "or32",    "parisc",     "parisc64",     "ppc",
-                               "ppc64",   "ppc64le", "ppcemb",      "riscv32", "riscv64",    "s390",         "s390x",
-                               "sh4",     "sh4eb",   "sparc",       "sparc64", "unicore32",  "xtensa",       "xtensaeb"};
-  if (arch != "x86_64" && arch != "i686") {
-    if (std::find(kOthers.begin(), kOthers.end(), arch) != kOthers.end()) {
-      return std::vector<std::string>{};
-    }
+  if (!known_architecture(arch)) {
     return call_error(VIR_ERR_INVALID_ARG, "cannot find architecture {}", arch);
   }
   std::vector<std::string> out;
-  for (const NamedModel& model : models.models()) {
-    out.push_back(model.name);
+  if (arch == "x86_64" || arch == "i686") {
+    for (const NamedModel& model : models.models()) {
+      out.push_back(model.name);
+    }
   }
   return out;
 }

@@ -98,6 +98,9 @@ class CpuModels {
   CpuFeatureSet migratable_;
 };
 
+// libvirt has a name for it, whether or not Lodge has guests of it.
+[[nodiscard]] bool known_architecture(std::string_view name);
+
 // Names for CONNECT_GET_CPU_MODEL_NAMES. VIR_ERR_INVALID_ARG for an architecture libvirt does not know; empty for one that
 // Lodge has no guests of.
 [[nodiscard]] Answer<std::vector<std::string>> cpu_model_names(const CpuModels& models, std::string_view arch);

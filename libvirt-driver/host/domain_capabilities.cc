@@ -1,0 +1,175 @@
+// virsh domcapabilities.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "libvirt-driver/host/capabilities.h"
+#include "libvirt-driver/host/cpu_match.h"
+#include "libvirt-driver/host/offered.h"
+#include "libvirt-driver/host/xml_text.h"
+
+namespace lodge {
+namespace {
+
+using host::XmlText;
+using offered::Element;
+using offered::Enum;
+
+constexpr std::array<std::string_view, 16> kVirtTypes{"qemu",      "kqemu", "kvm",    "xen",    "lxc",  "uml",
+                                                      "openvz",    "test",  "vmware", "hyperv", "vbox", "phyp",
+                                                      "parallels", "bhyve", "vz",     "hvf"};
+
+std::string_view yes_no(bool value) { return value ? "yes" : "no"; }
+
+void write_enum(XmlText& xml, const Enum& item) {
+  if (item.values.front().empty()) {
+    xml.empty("enum", {{"name", item.name}});
+    return;
+  }
+  xml.open("enum", {{"name", item.name}});
+  for (const std::string_view value : item.values) {
+    if (!value.empty()) {
+      xml.text("value", value);
+    }
+  }
+  xml.close("enum");
+}
+
+void write_element(XmlText& xml, const Element& element) {
+  if (element.enums.front().name.empty()) {
+    xml.empty(element.name, {{"supported", yes_no(element.supported)}});
+    return;
+  }
+  xml.open(element.name, {{"supported", yes_no(element.supported)}});
+  for (const Enum& item : element.enums) {
+    if (!item.name.empty()) {
+      write_enum(xml, item);
+    }
+  }
+  xml.close(element.name);
+}
+
+void write_elements(XmlText& xml, std::string_view parent, const auto& elements) {
+  xml.open(parent);
+  for (const Element& element : elements) {
+    write_element(xml, element);
+  }
+  xml.close(parent);
+}
+
+void write_os(XmlText& xml) {
+  xml.open("os", {{"supported", "yes"}});
+  if constexpr (offered::kFirmwares.empty()) {
+    xml.empty("enum", {{"name", "firmware"}});
+  } else {
+    xml.open("enum", {{"name", "firmware"}});
+    for (const std::string_view firmware : offered::kFirmwares) {
+      xml.text("value", firmware);
+    }
+    xml.close("enum");
+  }
+  write_element(xml, offered::kLoader);
+  xml.close("os");
+}
+
+void write_simple_mode(XmlText& xml, std::string_view name, const Enum& migratable, bool supported) {
+  if (!supported) {
+    xml.empty("mode", {{"name", name}, {"supported", "no"}});
+    return;
+  }
+  xml.open("mode", {{"name", name}, {"supported", "yes"}});
+  write_enum(xml, migratable);
+  xml.close("mode");
+}
+
+void write_host_model(XmlText& xml, const CpuModels& models, const std::optional<CpuFacts>& offered) {
+  const auto cpu = offered ? std::optional(host_model(models, *offered)) : std::nullopt;
+  if (!cpu || !*cpu) {
+    xml.empty("mode", {{"name", "host-model"}, {"supported", "no"}});
+    return;
+  }
+  const CpuDescription& description = **cpu;
+  xml.open("mode", {{"name", "host-model"}, {"supported", "yes"}});
+  xml.text("model", description.model, {{"fallback", description.fallback}});
+  if (!description.vendor.empty()) {
+    xml.text("vendor", description.vendor);
+  }
+  for (const CpuFeatureWish& feature : description.features) {
+    xml.empty("feature", {{"policy", policy_name(feature.policy)}, {"name", feature.name}});
+  }
+  xml.close("mode");
+}
+
+void write_custom(XmlText& xml, const CpuModels& models, const std::optional<CpuFacts>& offered) {
+  if (!offered) {
+    xml.empty("mode", {{"name", "custom"}, {"supported", "no"}});
+    return;
+  }
+  xml.open("mode", {{"name", "custom"}, {"supported", "yes"}});
+  for (const NamedModel& model : models.models()) {
+    const bool usable = missing_features(models, model, *offered).empty();
+    xml.text("model", model.name, {{"usable", yes_no(usable)}, {"vendor", model.vendor.empty() ? "unknown" : model.vendor}});
+  }
+  xml.close("mode");
+}
+
+}  // namespace
+
+Answer<void> check_offered(const DomainCapabilitiesRequest& request, const HostFacts& facts) {
+  if (request.virttype && std::find(kVirtTypes.begin(), kVirtTypes.end(), *request.virttype) == kVirtTypes.end()) {
+    return call_error(VIR_ERR_INVALID_ARG, "unknown virttype: {}", *request.virttype);
+  }
+  if (request.arch && !known_architecture(*request.arch)) {
+    return call_error(VIR_ERR_INVALID_ARG, "unknown architecture: {}", *request.arch);
+  }
+  if (request.arch && *request.arch != offered::kArch) {
+    return call_error(VIR_ERR_INVALID_ARG, "unable to find any emulator to serve '{}' architecture; Lodge has {} guests",
+                      *request.arch, offered::kArch);
+  }
+  if (request.emulator && *request.emulator != facts.emulator) {
+    return call_error(VIR_ERR_INVALID_ARG, "'{}' is not this daemon's emulator; that is '{}'", *request.emulator,
+                      facts.emulator);
+  }
+  if (request.virttype && *request.virttype != offered::kDomainType) {
+    return call_error(VIR_ERR_INVALID_ARG, "domains of type '{}' are not supported by '{}'; it has '{}'", *request.virttype,
+                      facts.emulator, offered::kDomainType);
+  }
+  if (request.machine && offered::machine(*request.machine) == nullptr) {
+    std::string names;
+    for (const offered::Machine& machine : offered::kMachines) {
+      names += fmt::format("{}'{}'", names.empty() ? "" : ", ", machine.name);
+    }
+    return call_error(VIR_ERR_INVALID_ARG, "the machine '{}' is not supported by emulator '{}'; it has {}", *request.machine,
+                      facts.emulator, names);
+  }
+  return {};
+}
+
+Answer<std::string> domain_capabilities_xml(const DomainCapabilitiesRequest& request, const HostFacts& facts,
+                                            const CpuModels& models) {
+  TRY_VOID(check_offered(request, facts));
+  const offered::Machine& machine = request.machine ? *offered::machine(*request.machine) : offered::kMachines.front();
+  XmlText xml;
+  xml.open("domainCapabilities");
+  xml.text("path", facts.emulator);
+  xml.text("domain", offered::kDomainType);
+  xml.text("machine", machine.canonical.empty() ? machine.name : machine.canonical);
+  xml.text("arch", offered::kArch);
+  xml.empty("vcpu", {{"max", fmt::format("{}", machine.max_vcpus)}});
+  xml.empty("iothreads", {{"supported", yes_no(offered::kIothreads)}});
+  write_os(xml);
+  xml.open("cpu");
+  write_simple_mode(xml, "host-passthrough", offered::kPassthroughMigratable, facts.offered.has_value());
+  write_simple_mode(xml, "maximum", offered::kMaximumMigratable, facts.offered.has_value());
+  write_host_model(xml, models, facts.offered);
+  write_custom(xml, models, facts.offered);
+  xml.close("cpu");
+  write_element(xml, offered::kMemoryBacking);
+  write_elements(xml, "devices", offered::kDevices);
+  write_elements(xml, "features", offered::kFeatures);
+  xml.close("domainCapabilities");
+  return xml.take();
+}
+
+}  // namespace lodge

@@ -1,0 +1,98 @@
+// What Lodge offers to guests today: the one table behind capabilities and domain capabilities, and what domains are checked
+// against. A new machine, bus or device is entered here and nowhere else. Constants.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace lodge::offered {
+
+inline constexpr std::string_view kOsType = "hvm";
+inline constexpr std::string_view kArch = "x86_64";
+inline constexpr std::string_view kDomainType = "kvm";
+inline constexpr uint32_t kMaxVcpus = 255;  // APIC ids above 254 need interrupt remapping, which there is not yet
+
+struct Machine {
+  std::string_view name;
+  std::string_view canonical;  // what the name stands for; empty: itself
+  uint32_t max_vcpus;
+};
+// The first is a domain's that names none. Do not put "q35" into a name: virt-install then asks for that chipset's devices.
+inline constexpr std::array kMachines{
+    Machine{"pc", "", kMaxVcpus},
+    Machine{"microvm", "", kMaxVcpus},
+};
+// Null: not offered.
+[[nodiscard]] constexpr const Machine* machine(std::string_view name) {
+  for (const Machine& candidate : kMachines) {
+    if (candidate.name == name || (!candidate.canonical.empty() && candidate.canonical == name)) {
+      return &candidate;
+    }
+  }
+  return nullptr;
+}
+
+// <enum name=> with its values.
+struct Enum {
+  std::string_view name;
+  std::array<std::string_view, 6> values;  // up to the first empty one
+};
+// An element with supported='yes' or 'no'.
+struct Element {
+  std::string_view name;
+  bool supported;
+  std::array<Enum, 4> enums;  // up to the first without a name
+};
+
+// Guest features: name, default, and whether a domain may say otherwise.
+struct GuestFeature {
+  std::string_view name;
+  bool on;
+  bool toggle;
+};
+inline constexpr std::array kGuestFeatures{
+    GuestFeature{"acpi", true, false},
+    GuestFeature{"apic", true, false},
+};
+
+inline constexpr std::array<std::string_view, 0> kMigrationTransports{};  // none: no live migration
+
+inline constexpr bool kIothreads = true;
+inline constexpr Element kLoader{"loader", false, {}};
+inline constexpr std::array<std::string_view, 0> kFirmwares{};
+
+// CPU modes; host-model and custom are offered when KVM's features are known.
+inline constexpr Enum kPassthroughMigratable{"hostPassthroughMigratable", {"on", "off"}};
+inline constexpr Enum kMaximumMigratable{"maximumMigratable", {"on", "off"}};
+
+inline constexpr Element kMemoryBacking{"memoryBacking", true, {{{"sourceType", {"anonymous", "memfd"}}}}};
+
+// In the order of libvirt's document. Network interfaces, consoles and the balloon have no element there.
+inline constexpr std::array kDevices{
+    Element{"disk",
+            true,
+            {{{"diskDevice", {"disk"}},
+              {"bus", {"virtio"}},
+              {"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}}}}},
+    Element{"graphics", false, {}},
+    Element{"video", false, {}},
+    Element{"hostdev", false, {}},
+    Element{"rng",
+            true,
+            {{{"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}}, {"backendModel", {"random"}}}}},
+    Element{"filesystem", false, {}},
+    Element{"tpm", false, {}},
+    Element{"redirdev", false, {}},
+    Element{"channel", true, {{{"type", {"pty", "unix"}}}}},
+};
+
+inline constexpr std::array kFeatures{
+    Element{"gic", false, {}},    Element{"vmcoreinfo", false, {}},
+    Element{"genid", false, {}},  Element{"backingStoreInput", false, {}},
+    Element{"backup", false, {}}, Element{"sev", false, {}},
+    Element{"sgx", false, {}},
+};
+
+}  // namespace lodge::offered
