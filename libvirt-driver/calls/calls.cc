@@ -36,7 +36,8 @@ Answer<Affected> affected(uint32_t flags, const DomainView& view) {
 
 Answer<ConfigPtr> queried(uint32_t flags, const DomainView& view) {
   if ((flags & VIR_DOMAIN_AFFECT_LIVE) != 0 && (flags & VIR_DOMAIN_AFFECT_CONFIG) != 0) {
-    return call_error(VIR_ERR_INVALID_ARG, "flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive");
+    return call_error(VIR_ERR_INVALID_ARG,
+                      "flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive");
   }
   const Affected which = TRY(affected(flags & (VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG), view));
   return which.live ? view.live : view.persistent;

@@ -1,4 +1,5 @@
-// The handlers of calls, one file for each group of procedures: thin functions over Driver and host/. Each file gives its rows.
+// The handlers of calls, one file for each group of procedures: thin functions over Driver and host/. Each file gives its
+// rows.
 #pragma once
 
 #include <libvirt/libvirt.h>

@@ -27,8 +27,8 @@ constexpr uint64_t kLibVersion = 9'000'000;  // the protocol we speak is libvirt
 Answer<AuthListRet> auth_list(Call& call, const AuthListArgs&) {
   AuthListRet reply;
   if (!call.session->authenticated()) {
-    return std::unexpected(CallError(VIR_ERR_AUTH_UNAVAILABLE, "this connection is for root and the members of its group",
-                                     VIR_FROM_RPC));
+    return std::unexpected(
+        CallError(VIR_ERR_AUTH_UNAVAILABLE, "this connection is for root and the members of its group", VIR_FROM_RPC));
   }
   reply.types.push_back(kAuthNone);
   return reply;

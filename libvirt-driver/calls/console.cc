@@ -102,12 +102,12 @@ Answer<void> open_stream(Call& call, const DomainView& view, const Endpoint& end
     users().left(key, generation);
     return std::unexpected(CallError(context(fd.error(), what).error()));
   }
-  call.stream = StreamRequest{.fd = std::move(*fd),
-                              .what = what,
-                              .on_open = [key, generation](const std::shared_ptr<StreamControl>& control) {
-                                users().joined(key, generation, control);
-                              },
-                              .on_closed = [key, generation] { users().left(key, generation); }};
+  call.stream = StreamRequest{
+      .fd = std::move(*fd),
+      .what = what,
+      .on_open = [key,
+                  generation](const std::shared_ptr<StreamControl>& control) { users().joined(key, generation, control); },
+      .on_closed = [key, generation] { users().left(key, generation); }};
   return {};
 }
 

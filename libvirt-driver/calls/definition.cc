@@ -25,15 +25,16 @@ Answer<void> domain_undefine(Call& call, const DomainUndefineArgs& args) {
 Answer<void> domain_undefine_flags(Call& call, const DomainUndefineFlagsArgs& args) {
   constexpr uint32_t kKnown = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                               VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
-                              VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_TPM | VIR_DOMAIN_UNDEFINE_KEEP_TPM;
+                              VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_TPM |
+                              VIR_DOMAIN_UNDEFINE_KEEP_TPM;
   TRY_VOID(check_flags(args.flags, kKnown, "virDomainUndefineFlags"));
   return call.driver.undefine(TRY(find(call, args.dom)), args.flags);
 }
 
 Answer<DomainGetXmlDescRet> domain_get_xml_desc(Call& call, const DomainGetXmlDescArgs& args) {
-  TRY_VOID(check_flags(args.flags,
-                       VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_UPDATE_CPU | VIR_DOMAIN_XML_MIGRATABLE,
-                       "virDomainGetXMLDesc"));
+  TRY_VOID(check_flags(
+      args.flags, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_UPDATE_CPU | VIR_DOMAIN_XML_MIGRATABLE,
+      "virDomainGetXMLDesc"));
   const DomainView view = TRY(find(call, args.dom))->view();
   const bool inactive = (args.flags & VIR_DOMAIN_XML_INACTIVE) != 0;
   PrintOptions options;
@@ -51,12 +52,9 @@ Answer<DomainRenameRet> domain_rename(Call& call, const DomainRenameArgs& args) 
 }
 
 constexpr std::array kCalls{
-    bind<Proc::domain_define_xml, domain_define_xml>(),
-    bind<Proc::domain_define_xml_flags, domain_define_xml_flags>(),
-    bind<Proc::domain_undefine, domain_undefine>(),
-    bind<Proc::domain_undefine_flags, domain_undefine_flags>(),
-    bind<Proc::domain_get_xml_desc, domain_get_xml_desc>(),
-    bind<Proc::domain_rename, domain_rename>(),
+    bind<Proc::domain_define_xml, domain_define_xml>(),     bind<Proc::domain_define_xml_flags, domain_define_xml_flags>(),
+    bind<Proc::domain_undefine, domain_undefine>(),         bind<Proc::domain_undefine_flags, domain_undefine_flags>(),
+    bind<Proc::domain_get_xml_desc, domain_get_xml_desc>(), bind<Proc::domain_rename, domain_rename>(),
 };
 
 }  // namespace

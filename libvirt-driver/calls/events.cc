@@ -28,16 +28,14 @@ Answer<void> connect_domain_event_callback_deregister_any(Call& call,
 Answer<ConnectDomainEventRegisterRet> connect_domain_event_register(Call& call, const ConnectDomainEventRegisterArgs&) {
   EventHub& events = call.driver.events();
   TRY(events.add(call.session, VIR_DOMAIN_EVENT_ID_LIFECYCLE, std::nullopt, true));
-  return ConnectDomainEventRegisterRet{.cb_registered =
-                                           events.legacy_count(*call.session, VIR_DOMAIN_EVENT_ID_LIFECYCLE)};
+  return ConnectDomainEventRegisterRet{.cb_registered = events.legacy_count(*call.session, VIR_DOMAIN_EVENT_ID_LIFECYCLE)};
 }
 
 Answer<ConnectDomainEventDeregisterRet> connect_domain_event_deregister(Call& call,
                                                                         const ConnectDomainEventDeregisterArgs&) {
   EventHub& events = call.driver.events();
   TRY_VOID(events.remove_legacy(*call.session, VIR_DOMAIN_EVENT_ID_LIFECYCLE));
-  return ConnectDomainEventDeregisterRet{.cb_registered =
-                                             events.legacy_count(*call.session, VIR_DOMAIN_EVENT_ID_LIFECYCLE)};
+  return ConnectDomainEventDeregisterRet{.cb_registered = events.legacy_count(*call.session, VIR_DOMAIN_EVENT_ID_LIFECYCLE)};
 }
 
 Answer<void> connect_domain_event_register_any(Call& call, const ConnectDomainEventRegisterAnyArgs& args) {
@@ -56,7 +54,8 @@ Answer<ConnectDomainMonitorEventRegisterRet> connect_domain_monitor_event_regist
     domain = TRY(find(call, *args.dom))->view().uuid;
   }
   if (args.event && args.event->size() > kMaxEventName) {
-    return call_error(VIR_ERR_INVALID_ARG, "the event's name has {} bytes, {} are possible", args.event->size(), kMaxEventName);
+    return call_error(VIR_ERR_INVALID_ARG, "the event's name has {} bytes, {} are possible", args.event->size(),
+                      kMaxEventName);
   }
   return ConnectDomainMonitorEventRegisterRet{
       .callback_id = call.driver.events().add_monitor(call.session, domain, args.event, args.flags)};

@@ -37,7 +37,8 @@ Answer<void> domain_destroy_flags(Call& call, const DomainDestroyFlagsArgs& args
   return call.driver.destroy(TRY(find(call, args.dom)), (args.flags & VIR_DOMAIN_DESTROY_GRACEFUL) != 0);
 }
 
-// Asks the guest by the ways that the flags name, the agent first; without flags by the agent if it is there, else the button.
+// Asks the guest by the ways that the flags name, the agent first; without flags by the agent if it is there, else the
+// button.
 Answer<void> power(Call& call, const DomainName& name, uint32_t flags, bool reboot) {
   constexpr uint32_t kButton = VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN;
   constexpr uint32_t kAgent = VIR_DOMAIN_SHUTDOWN_GUEST_AGENT;
@@ -55,7 +56,8 @@ Answer<void> power(Call& call, const DomainName& name, uint32_t flags, bool rebo
   }
   if (reboot) {
     // The button switches off: a guest that obeys it is started anew by its reset.
-    return call_error(VIR_ERR_ARGUMENT_UNSUPPORTED, "a reboot needs the guest agent; use 'reset', or 'shutdown' and 'start'");
+    return call_error(VIR_ERR_ARGUMENT_UNSUPPORTED,
+                      "a reboot needs the guest agent; use 'reset', or 'shutdown' and 'start'");
   }
   return call.driver.shutdown(domain);
 }
@@ -69,7 +71,9 @@ Answer<void> domain_reboot(Call& call, const DomainRebootArgs& args) { return po
 Answer<void> domain_suspend(Call& call, const DomainSuspendArgs& args) {
   return call.driver.suspend(TRY(find(call, args.dom)));
 }
-Answer<void> domain_resume(Call& call, const DomainResumeArgs& args) { return call.driver.resume(TRY(find(call, args.dom))); }
+Answer<void> domain_resume(Call& call, const DomainResumeArgs& args) {
+  return call.driver.resume(TRY(find(call, args.dom)));
+}
 Answer<void> domain_reset(Call& call, const DomainResetArgs& args) {
   TRY_VOID(check_flags(args.flags, 0, "virDomainReset"));
   return call.driver.reset(TRY(find(call, args.dom)));
@@ -93,9 +97,8 @@ Answer<void> domain_set_autostart(Call& call, const DomainSetAutostartArgs& args
 // In the order of VIR_DOMAIN_LIFECYCLE_ACTION_*.
 constexpr std::array kActions{LifecycleAction::destroy, LifecycleAction::restart, LifecycleAction::rename_restart,
                               LifecycleAction::preserve};
-constexpr std::array kCrashActions{CrashAction::destroy,        CrashAction::restart,
-                                   CrashAction::rename_restart, CrashAction::preserve,
-                                   CrashAction::coredump_destroy, CrashAction::coredump_restart};
+constexpr std::array kCrashActions{CrashAction::destroy,  CrashAction::restart,          CrashAction::rename_restart,
+                                   CrashAction::preserve, CrashAction::coredump_destroy, CrashAction::coredump_restart};
 
 Answer<void> domain_set_lifecycle_action(Call& call, const DomainSetLifecycleActionArgs& args) {
   const DomainPtr domain = TRY(find(call, args.dom));

@@ -131,7 +131,8 @@ Answer<DomainGetSecurityLabelRet> domain_get_security_label(Call& call, const Do
   return DomainGetSecurityLabelRet{};  // no security driver
 }
 
-Answer<DomainGetSecurityLabelListRet> domain_get_security_label_list(Call& call, const DomainGetSecurityLabelListArgs& args) {
+Answer<DomainGetSecurityLabelListRet> domain_get_security_label_list(Call& call,
+                                                                     const DomainGetSecurityLabelListArgs& args) {
   TRY(find(call, args.dom));
   return DomainGetSecurityLabelListRet{};
 }

@@ -42,7 +42,10 @@ std::string text_in(const Json& data, const char* key) {
 }  // namespace
 
 Driver::Driver(boost::asio::io_context& network, Post post, DriverOptions options)
-    : network_(network), post_(std::move(post)), options_(std::move(options)) {}
+    : network_(network),
+      post_(std::move(post)),
+      options_(std::move(options)),
+      host_({.state = options_.paths.state}, options_.paths.monitor) {}
 
 Driver::~Driver() = default;
 

@@ -9,6 +9,7 @@
 #include "libvirt-driver/domains/domain_list.h"
 #include "libvirt-driver/domains/store.h"
 #include "libvirt-driver/events/event_hub.h"
+#include "libvirt-driver/host/host_service.h"
 
 namespace boost::asio {
 class io_context;
@@ -35,6 +36,7 @@ class Driver {
 
   [[nodiscard]] DomainList& domains() { return domains_; }
   [[nodiscard]] EventHub& events() { return events_; }
+  [[nodiscard]] HostService& host() { return host_; }
   [[nodiscard]] const DriverOptions& options() const { return options_; }
   [[nodiscard]] const DriverPaths& paths() const { return options_.paths; }
 
@@ -85,6 +87,7 @@ class Driver {
   DriverOptions options_;
   DomainList domains_;
   EventHub events_;
+  HostService host_;
   std::atomic<int32_t> next_id_ = 1;
 };
 

@@ -15,9 +15,9 @@ struct CpuTime {  // ns
 [[nodiscard]] CpuTime process_cpu_time(pid_t pid);
 
 struct ThreadStat {
-  uint64_t time = 0;    // ns on a processor
-  uint64_t wait = 0;    // ns in line for one
-  int processor = -1;   // where it ran last
+  uint64_t time = 0;   // ns on a processor
+  uint64_t wait = 0;   // ns in line for one
+  int processor = -1;  // where it ran last
   bool running = false;
 };
 [[nodiscard]] ThreadStat thread_stat(pid_t process, pid_t thread);

@@ -36,15 +36,15 @@ Answer<Wishes> wishes_of(const CpuModels& models, const CpuDescription& cpu) {
     if (!index) {
       return call_error(VIR_ERR_INTERNAL_ERROR, "Unknown CPU feature {}", wish.name);
     }
-    if (wish.policy != CpuPolicy::require) {
+    if (wish.policy != CpuWishPolicy::require) {
       out.require.reset(*index);
     }
     switch (wish.policy) {
-      case CpuPolicy::force: out.force.set(*index); break;
-      case CpuPolicy::require: out.require.set(*index); break;
-      case CpuPolicy::optional: out.optional.set(*index); break;
-      case CpuPolicy::disable: out.disable.set(*index); break;
-      case CpuPolicy::forbid: out.forbid.set(*index); break;
+      case CpuWishPolicy::force: out.force.set(*index); break;
+      case CpuWishPolicy::require: out.require.set(*index); break;
+      case CpuWishPolicy::optional: out.optional.set(*index); break;
+      case CpuWishPolicy::disable: out.disable.set(*index); break;
+      case CpuWishPolicy::forbid: out.forbid.set(*index); break;
     }
   }
   return out;
@@ -120,10 +120,10 @@ CpuDescription describe(const CpuModels& models, const CpuModels::Decoded& decod
   out.match = "exact";
   out.model = decoded.model->name;
   for (std::string& name : models.names(decoded.added)) {
-    out.features.push_back({std::move(name), CpuPolicy::require});
+    out.features.push_back({std::move(name), CpuWishPolicy::require});
   }
   for (std::string& name : models.names(decoded.missing)) {
-    out.features.push_back({std::move(name), CpuPolicy::disable});
+    out.features.push_back({std::move(name), CpuWishPolicy::disable});
   }
   return out;
 }

@@ -39,14 +39,14 @@ Answer<CpuFeatureWish> read_feature(const XmlElement& element, bool host, std::s
   if (!host) {
     const std::string policy = TRY(one_of(element, "policy", kPolicies, what));
     const auto found = std::find(kPolicies.begin(), kPolicies.end(), policy.empty() ? "require" : policy);
-    out.policy = static_cast<CpuPolicy>(found - kPolicies.begin());
+    out.policy = static_cast<CpuWishPolicy>(found - kPolicies.begin());
   }
   return out;
 }
 
 }  // namespace
 
-std::string_view policy_name(CpuPolicy policy) { return kPolicies.at(static_cast<size_t>(policy)); }
+std::string_view policy_name(CpuWishPolicy policy) { return kPolicies.at(static_cast<size_t>(policy)); }
 
 Answer<CpuDescription> parse_cpu(std::string_view xml, std::string_view what) {
   const XmlElement root = TRY(host::parse_xml(xml, what));

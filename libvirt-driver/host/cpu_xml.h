@@ -10,11 +10,11 @@
 
 namespace lodge {
 
-enum class CpuPolicy : uint8_t { force, require, optional, disable, forbid };
+enum class CpuWishPolicy : uint8_t { force, require, optional, disable, forbid };
 
 struct CpuFeatureWish {
   std::string name;
-  CpuPolicy policy = CpuPolicy::require;
+  CpuWishPolicy policy = CpuWishPolicy::require;
 };
 
 struct CpuDescription {
@@ -35,6 +35,6 @@ struct CpuDescription {
 // A guest's element, lines with '\n' at their ends: <cpu mode= match=>, model, vendor, features with policies.
 [[nodiscard]] std::string print_cpu(const CpuDescription& cpu);
 
-[[nodiscard]] std::string_view policy_name(CpuPolicy policy);
+[[nodiscard]] std::string_view policy_name(CpuWishPolicy policy);
 
 }  // namespace lodge

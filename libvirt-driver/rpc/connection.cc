@@ -322,7 +322,7 @@ void Connection::start_call(Frame frame) {
   auto& pool = procedure->row->high ? env_.high_workers : env_.workers;
   asio::post(pool, [self = std::static_pointer_cast<Connection>(shared_from_this()), procedure,
                     frame = std::make_shared<Frame>(std::move(frame))] {
-    Call call{.driver = self->env_.driver,
+    Call call{.driver = *self->env_.driver,
               .session = self,
               .row = procedure->row,
               .fds = std::move(frame->fds),

@@ -20,7 +20,7 @@ struct ConnectionEnv {
   asio::thread_pool& workers;       // calls that may wait for guests
   asio::thread_pool& high_workers;  // calls that never do
   const ProcedureTable& procedures;
-  Driver& driver;
+  Driver* driver = nullptr;
   size_t max_running = 5;                      // calls of one client at a time; further ones queue
   size_t max_queued = 256;                     // then nothing is read from it
   std::chrono::seconds keepalive_interval{5};  // 0: no pings

@@ -12,7 +12,7 @@ constexpr std::chrono::milliseconds kAcceptPause(200);
 
 }  // namespace
 
-Server::Server(const ServerLimits& limits, const ProcedureTable& procedures, Driver& driver)
+Server::Server(const ServerLimits& limits, const ProcedureTable& procedures)
     : limits_(limits),
       workers_(std::max(limits.workers, 1U)),
       high_workers_(std::max(limits.high_workers, 1U)),
@@ -20,7 +20,6 @@ Server::Server(const ServerLimits& limits, const ProcedureTable& procedures, Dri
            .workers = workers_,
            .high_workers = high_workers_,
            .procedures = procedures,
-           .driver = driver,
            .max_running = std::max<size_t>(limits.max_running, 1),
            .keepalive_interval = std::chrono::seconds(limits.keepalive_interval),
            .keepalive_count = limits.keepalive_count},
@@ -28,6 +27,10 @@ Server::Server(const ServerLimits& limits, const ProcedureTable& procedures, Dri
 
 Server::~Server() {
   stop();
+  join();
+}
+
+void Server::join() {
   workers_.join();
   high_workers_.join();
 }

@@ -30,17 +30,21 @@ struct ListenOptions {
 
 class Server {
  public:
-  Server(const ServerLimits& limits, const ProcedureTable& procedures, Driver& driver);
+  Server(const ServerLimits& limits, const ProcedureTable& procedures);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Whose calls they are; before run().
+  void serve(Driver& driver) { env_.driver = &driver; }
   // Takes over a listening socket.
   [[nodiscard]] Result<void> listen_unix(Fd fd, ListenOptions options);
   [[nodiscard]] Result<void> listen_tcp(Fd fd, ListenOptions options);
   // Serves until stop().
   void run();
   void stop();
+  // Waits for the workers to finish what they are at.
+  void join();
   [[nodiscard]] asio::io_context& network() { return network_; }
   [[nodiscard]] asio::thread_pool& workers() { return workers_; }
   [[nodiscard]] size_t clients() const { return client_count_; }

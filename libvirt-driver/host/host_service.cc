@@ -1,0 +1,37 @@
+#include "libvirt-driver/host/host_service.h"
+
+namespace lodge {
+
+Answer<HostUuid> HostService::uuid() {
+  const std::scoped_lock lock(mutex_);
+  if (!uuid_) {
+    uuid_ = TRY(host_uuid(paths_));
+  }
+  return *uuid_;
+}
+
+Answer<std::shared_ptr<const CpuModels>> HostService::models() {
+  const std::scoped_lock lock(mutex_);
+  if (!models_) {
+    models_ = std::make_shared<const CpuModels>(TRY(CpuModels::load(paths_.cpu_map)));
+  }
+  return models_;
+}
+
+CpuidSource HostService::kvm() {
+  const std::scoped_lock lock(mutex_);
+  if (!kvm_) {
+    kvm_ = kvm_cpuid(paths_);
+  }
+  return kvm_;
+}
+
+Answer<HostFacts> HostService::facts() {
+  const auto uuid = TRY(this->uuid());
+  const auto models = TRY(this->models());
+  HostFacts facts = TRY(host_facts(paths_, uuid, *models, processor_cpuid, kvm()));
+  facts.emulator = emulator_;
+  return facts;
+}
+
+}  // namespace lodge
