@@ -6,7 +6,6 @@
 
 #include <libvirt/virterror.h>
 
-#include <expected>
 #include <string>
 #include <string_view>
 #include <utility>

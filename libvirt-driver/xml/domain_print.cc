@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "libvirt-driver/xml/describe.h"
+#include "libvirt-driver/xml/each_device.h"
 
 namespace lodge {
 namespace {
@@ -73,32 +74,6 @@ void drop_secrets(T& device) {
   if constexpr (std::is_same_v<T, DomainGraphics>) {
     device.password.clear();
   }
-}
-
-// Applies `f` to every device.
-template <class F>
-void each_device(DomainDevices& devices, F&& f) {
-  const auto all = [&f](auto& list) {
-    for (auto& device : list) {
-      f(device);
-    }
-  };
-  all(devices.disks);
-  all(devices.controllers);
-  all(devices.interfaces);
-  all(devices.serials);
-  all(devices.consoles);
-  all(devices.channels);
-  all(devices.inputs);
-  all(devices.graphics);
-  all(devices.audios);
-  all(devices.videos);
-  all(devices.watchdogs);
-  if (devices.memballoon) {
-    f(*devices.memballoon);
-  }
-  all(devices.rngs);
-  all(devices.panics);
 }
 
 template <class T>

@@ -86,11 +86,16 @@ class XmlFields {
       leave(XmlWriter::Empty::keep);
     }
   }
+  static constexpr size_t kMaxItems = 4096;
   // All children of this name.
   template <class T, class Body>
   void list(std::string_view name, std::vector<T>& values, Body&& body) {
     if (reading()) {
       for (const XmlNode& node : read_all(name)) {
+        if (values.size() == kMaxItems) {
+          wrong("", fmt::format("more than {} elements '{}'", kMaxItems, name));
+          break;
+        }
         stack_.push_back(node);
         body(values.emplace_back());
         leave(XmlWriter::Empty::keep);
