@@ -38,10 +38,11 @@ void read_listens(XmlFields& x, DomainGraphics& graphics, const FirstListen& fir
       x.wrong("@listen",
               fmt::format("'{}' must match the address '{}' of the first <listen>", first.listen, element.address));
     }
-  } else if (!first.socket.empty()) {
-    graphics.listens.push_back({.type = ListenType::socket, .socket = first.socket});
   } else {
-    graphics.listens.push_back({.type = ListenType::address, .address = first.listen});
+    GraphicsListen& listen = graphics.listens.emplace_back();
+    listen.type = first.socket.empty() ? ListenType::address : ListenType::socket;
+    listen.address = first.socket.empty() ? first.listen : "";
+    listen.socket = first.socket;
   }
 }
 

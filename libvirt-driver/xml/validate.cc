@@ -1,5 +1,6 @@
 #include "libvirt-driver/xml/validate.h"
 
+#include <libxml/globals.h>
 #include <libxml/relaxng.h>
 
 #include <memory>
@@ -24,6 +25,19 @@ void note(void* data, xmlErrorPtr error) {
   }
 }
 
+// Reading a schema and the files it includes reports to the thread's handler only.
+class ThreadHandler {
+ public:
+  explicit ThreadHandler(Complaint& complaint) { xmlSetStructuredErrorFunc(&complaint, &note); }
+  ~ThreadHandler() { xmlSetStructuredErrorFunc(before_data_, before_); }
+  ThreadHandler(const ThreadHandler&) = delete;
+  ThreadHandler& operator=(const ThreadHandler&) = delete;
+
+ private:
+  void* before_data_ = xmlStructuredErrorContext;
+  xmlStructuredErrorFunc before_ = xmlStructuredError;
+};
+
 template <class T, void (*kFree)(T*)>
 struct FreeWith {
   void operator()(T* object) const { kFree(object); }
@@ -41,6 +55,7 @@ Answer<void> validate_schema(std::string_view xml, const std::string& schema_pat
     return call_error(VIR_ERR_NO_MEMORY, "schema {}", schema_path);
   }
   xmlRelaxNGSetParserStructuredErrors(parser.get(), &note, &complaint);
+  const ThreadHandler handler(complaint);
   const Owned<xmlRelaxNG, xmlRelaxNGFree> schema(xmlRelaxNGParse(parser.get()));
   if (!schema) {
     return call_error(VIR_ERR_INTERNAL_ERROR, "Unable to parse RNG {}: {}", schema_path,
