@@ -63,6 +63,9 @@ void vcpus(XmlFields& x, Vcpus& vcpus) {
       x.attr("cpuset", vcpus.cpuset);
       x.attr("current", vcpus.current);
       x.text(vcpus.count);
+      if (x.reading() && vcpus.count == 0) {
+        x.wrong("", "must be a number from 1");
+      }
     });
   }
   x.element("vcpus", [&] {
