@@ -32,7 +32,7 @@ struct HostFacts {
   bool iommu = false;
   std::string cpu_model;  // "" when no model of the map fits
   std::string cpu_vendor;
-  std::optional<CpuSignature> cpu_signature;
+  std::optional<ProcessorSignature> cpu_signature;
   std::vector<std::string> cpu_features;  // over the model's
   uint32_t microcode = 0;                 // 0: not known
   uint32_t physical_bits = 0;             // of an address

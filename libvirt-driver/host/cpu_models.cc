@@ -33,11 +33,11 @@ bool broken_tsx(const CpuFacts& facts) {
   if (facts.vendor != "Intel" || !facts.signature || facts.signature->family != 6) {
     return false;
   }
-  const CpuSignature& s = *facts.signature;
+  const ProcessorSignature& s = *facts.signature;
   return s.model == 60 || s.model == 69 || s.model == 70 || (s.model == 63 && s.stepping < 4);
 }
 
-bool of_signature(const NamedModel& model, const std::optional<CpuSignature>& signature) {
+bool of_signature(const NamedModel& model, const std::optional<ProcessorSignature>& signature) {
   return signature && std::any_of(model.signatures.begin(), model.signatures.end(), [&](const CpuSignatureRange& range) {
            return range.family == signature->family && range.model == signature->model &&
                   range.first_stepping <= signature->stepping && signature->stepping <= range.last_stepping;
@@ -83,8 +83,8 @@ CpuFacts CpuModels::facts(const CpuidData& data) const {
   }
   if (const CpuidLeaf* leaf = data.find(1)) {
     const uint32_t family = leaf->eax >> 8 & 0xf;
-    out.signature = CpuSignature{family == 0xf ? family + (leaf->eax >> 20 & 0xff) : family,
-                                 (leaf->eax >> 4 & 0xf) | (leaf->eax >> 12 & 0xf0), leaf->eax & 0xf};
+    out.signature = ProcessorSignature{family == 0xf ? family + (leaf->eax >> 20 & 0xff) : family,
+                                       (leaf->eax >> 4 & 0xf) | (leaf->eax >> 12 & 0xf0), leaf->eax & 0xf};
   }
   for (size_t i = 0; i < features_.size(); ++i) {
     const auto& bits = features_[i].bits;

@@ -50,7 +50,7 @@ struct NamedModel {
   bool for_guests = true;  // and a guest
 };
 
-struct CpuSignature {
+struct ProcessorSignature {
   uint32_t family = 0;
   uint32_t model = 0;
   uint32_t stepping = 0;
@@ -59,7 +59,7 @@ struct CpuSignature {
 // A processor in the map's terms.
 struct CpuFacts {
   std::string vendor;  // "" when the map does not know it
-  std::optional<CpuSignature> signature;
+  std::optional<ProcessorSignature> signature;
   CpuFeatureSet features;
 };
 
