@@ -71,8 +71,10 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text, std::string_view
   DaemonConfig config;
   std::vector<ConfEntry> entries = TRY(parse_conf(text, file));
   // Outputs may leave out their level, which is log_level's wherever that stands in the file.
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const ConfEntry& a, const ConfEntry& b) { return a.key == "log_level" && b.key != "log_level"; });
+  const auto level = std::find_if(entries.begin(), entries.end(), [](const ConfEntry& e) { return e.key == "log_level"; });
+  if (level != entries.end()) {
+    std::rotate(entries.begin(), level, level + 1);
+  }
   for (const ConfEntry& entry : entries) {
     const auto keys = config_keys();
     const auto key = std::find_if(keys.begin(), keys.end(), [&entry](const ConfigKey& k) { return k.name == entry.key; });
