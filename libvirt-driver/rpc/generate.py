@@ -104,11 +104,9 @@ def struct(name, members):
     for member, kind in members:
         initial = "" if kind.startswith(("std::optional", "std::string", "List", "Opaque", "XdrChars")) else "{}"
         lines.append(f"  {kind} {member}{initial};")
-    pointers = ", ".join(f"&{name}::{member}" for member, _ in members)
-    lines.append(f"  static constexpr auto xdr = std::tuple{{{pointers}}};" if members else
-                 "  static constexpr std::tuple<> xdr{};")
-    lines.append(f"  friend bool operator==(const {name}&, const {name}&) = default;")
-    lines.append("};")
+    # A template, so that only structs which are used cost compile time; a tuple costs it for each.
+    calls = " && ".join(f"f(&{name}::{member})" for member, _ in members)
+    lines += ["  template <class F>", f"  static constexpr bool xdr_each([[maybe_unused]] F&& f) {{ return {calls or 'true'}; }}", "};"]
     return "\n".join(lines)
 
 

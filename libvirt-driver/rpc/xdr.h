@@ -76,7 +76,10 @@ class XdrReader {
 };
 
 template <class T>
-concept XdrStruct = requires { T::xdr; };
+concept XdrTuple = requires { T::xdr; };
+// Generated structs have `static bool xdr_each(f)` instead: f(&T::a) && f(&T::b) && ..., which compiles much faster.
+template <class T>
+concept XdrEach = requires { T::xdr_each([](auto) { return true; }); };
 
 // How a type goes over the wire: put(), get(), and the fewest bytes that a value takes.
 template <class T>
@@ -214,20 +217,31 @@ struct Xdr<std::array<T, N>> {
   }
 };
 
-template <XdrStruct T>
+template <class T>
+  requires(XdrTuple<T> || XdrEach<T>)
 struct Xdr<T> {
   template <class Member>
   using Of = std::remove_cvref_t<decltype(std::declval<T&>().*std::declval<Member>())>;
 
-  static constexpr uint32_t kLeast =
-      std::apply([](auto... members) { return (0U + ... + Xdr<Of<decltype(members)>>::kLeast); }, T::xdr);
+  static constexpr uint32_t least() {
+    uint32_t sum = 0;
+    each([&sum]<class Member>(Member) {
+      sum += Xdr<Of<Member>>::kLeast;
+      return true;
+    });
+    return sum;
+  }
+  static constexpr uint32_t kLeast = least();
   static void put(XdrWriter& out, const T& value) {
-    std::apply([&](auto... members) { (Xdr<Of<decltype(members)>>::put(out, value.*members), ...); }, T::xdr);
+    each([&]<class Member>(Member member) {
+      Xdr<Of<Member>>::put(out, value.*member);
+      return true;
+    });
   }
   static Result<T> get(XdrReader& in) {
     T value{};
     Result<void> outcome;
-    std::apply([&](auto... members) { (void)(get_member(in, value, members, outcome) && ...); }, T::xdr);
+    each([&](auto member) { return get_member(in, value, member, outcome); });
     if (!outcome) {
       return std::unexpected(std::move(outcome).error());
     }
@@ -235,6 +249,15 @@ struct Xdr<T> {
   }
 
  private:
+  // Calls f with each member in wire order until it gives false.
+  template <class F>
+  static constexpr void each(F&& f) {
+    if constexpr (XdrEach<T>) {
+      (void)T::xdr_each(f);
+    } else {
+      std::apply([&f](auto... members) { (void)(f(members) && ...); }, T::xdr);
+    }
+  }
   template <class Member>
   static bool get_member(XdrReader& in, T& value, Member member, Result<void>& outcome) {
     auto got = Xdr<Of<Member>>::get(in);
