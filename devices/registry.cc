@@ -27,6 +27,11 @@ Result<CreatedDevice> create_fixed_power(DeviceSpec& spec, const DeviceEnv& env,
   return plain(FixedPower::create(env, env.line(std::get<FixedPowerSpec>(spec).gsi), env.power, saved));
 }
 
+Result<CreatedDevice> create_pci_hotplug(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<PciHotplugSpec>(spec);
+  return plain(PciHotplug::create(wanted.ports ? env.pio : env.mmio, wanted.base, std::move(wanted.hooks), saved));
+}
+
 Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   const auto& wanted = std::get<CmosRtcSpec>(spec);
   return plain(
@@ -62,6 +67,7 @@ Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, cons
 constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"reduced-power", create_reduced_power},
     {"fixed-power", create_fixed_power},
+    {"pci-hotplug", create_pci_hotplug},
     {"cmos-rtc", create_cmos_rtc},
     {"debug-console", create_debug_console},
     {"debug-exit", create_debug_exit},

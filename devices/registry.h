@@ -15,6 +15,7 @@
 #include "devices/core/device.h"
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
+#include "devices/pci/hotplug.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
@@ -31,6 +32,11 @@ struct ReducedPowerSpec {
 };
 struct FixedPowerSpec {
   uint32_t gsi = 9;
+};
+struct PciHotplugSpec {
+  bool ports = false;  // the registers are I/O ports, else memory
+  uint64_t base = 0;
+  PciHotplug::Hooks hooks;
 };
 struct CmosRtcSpec {
   uint64_t low_ram = 0;
@@ -55,8 +61,8 @@ using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec,
-                                SerialSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, PciHotplugSpec, CmosRtcSpec, DebugConsoleSpec,
+                                DebugExitSpec, PvPanicSpec, SerialSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -64,6 +64,9 @@ class BlockBackend {
   [[nodiscard]] virtual Result<std::unique_ptr<BlockQueue>> open_queue(EventLoop& loop) = 0;
   // Grows or shrinks the image (size: bytes) or, with size 0, notices that it changed. Control thread.
   [[nodiscard]] virtual Result<void> resize(uint64_t size) = 0;
+  // The disk was taken out of the guest and its queues are gone: nothing keeps others from the image any more. Control
+  // thread.
+  virtual void give_up() {}
 };
 
 }  // namespace lodge

@@ -39,8 +39,6 @@ uint32_t power_of_two_or(uint32_t value, uint32_t fallback) {
   return value >= kSector && std::has_single_bit(value) && value <= 65536 ? value : fallback;
 }
 
-constexpr std::chrono::milliseconds kLockPatience{1000};
-
 }  // namespace
 
 Result<std::unique_ptr<RawBackend>> RawBackend::open(RawOptions options) {
@@ -50,7 +48,7 @@ Result<std::unique_ptr<RawBackend>> RawBackend::open(RawOptions options) {
   TRY_VOID(self->open_fd());
   TRY_VOID(self->set_up());
   if (self->options_.lock) {
-    TRY_VOID(lock_image(self->fd_.get(), self->image_use(), self->info_.description, kLockPatience));
+    TRY_VOID(lock_image(self->fd_.get(), self->image_use(), self->info_.description, self->options_.lock_patience));
   }
   return self;
 }
@@ -230,6 +228,13 @@ Result<void> RawBackend::resize(uint64_t size) {
 }
 
 Result<void> RawBackend::take_lock() { return lock_image(fd_.get(), image_use(), info_.description); }
+
+// Rings that knew the file hold it for up to a second after it was closed, and its lock with it.
+void RawBackend::give_up() {
+  if (options_.lock) {
+    unlock_image(fd_.get());
+  }
+}
 
 void RawBackend::release_lock() { unlock_image(fd_.get()); }
 

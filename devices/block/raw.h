@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -31,19 +32,21 @@ struct RawOptions {
   bool read_only = false;
   CacheMode cache = CacheMode::writeback;
   DiscardMode discard = DiscardMode::ignore;
+  // An image that another process has locked is waited for this long: that process may just be ending.
+  std::chrono::milliseconds lock_patience{1000};
   bool lock = true;  // false for shareable disks, and while another process hands the image over (take_lock later)
 };
 
 class RawBackend final : public BlockBackend {
  public:
   ~RawBackend() override;
-  // Errors name the disk, its path, the cause and what to do. An image that another process has locked is waited for, a
-  // second at most: that process may just be ending.
+  // Errors name the disk, its path, the cause and what to do.
   [[nodiscard]] static Result<std::unique_ptr<RawBackend>> open(RawOptions options);
 
   [[nodiscard]] BlockInfo info() const override;
   [[nodiscard]] Result<std::unique_ptr<BlockQueue>> open_queue(EventLoop& loop) override;
   [[nodiscard]] Result<void> resize(uint64_t size) override;
+  void give_up() override;
 
   // For handing an image over between processes (migration with shared storage).
   [[nodiscard]] Result<void> take_lock();

@@ -1,5 +1,6 @@
 #include "devices/pci/function.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 
@@ -15,6 +16,41 @@ void put(std::array<uint8_t, 256>& config, size_t offset, uint32_t value, size_t
 }
 
 }  // namespace
+
+// A vCPU may look at a bus as it was before the function left it, so what the bus has outlives the function, and closes.
+class PciFunction::Gate final : public IoHandler {
+ public:
+  explicit Gate(std::shared_ptr<IoHandler> handler) : handler_(std::move(handler)) {}
+  uint64_t io_read(IoAccess access) override {
+    const Visit visit(*this);
+    return visit.allowed ? handler_->io_read(access) : truncate_to(UINT64_MAX, access.size);
+  }
+  void io_write(IoAccess access, uint64_t value) override {
+    const Visit visit(*this);
+    if (visit.allowed) {
+      handler_->io_write(access, value);
+    }
+  }
+  void close() { closed_.store(true); }
+  [[nodiscard]] bool in_use() const { return visitors_.load() != 0; }
+
+ private:
+  // Counted before it looks: whoever closes sees the visitor, or the visitor sees that it is closed.
+  struct Visit {
+    explicit Visit(Gate& entered) : gate(entered) {
+      gate.visitors_.fetch_add(1);
+      allowed = !gate.closed_.load();
+    }
+    ~Visit() { gate.visitors_.fetch_sub(1); }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    Gate& gate;
+    bool allowed = false;
+  };
+  std::shared_ptr<IoHandler> handler_;
+  std::atomic<uint32_t> visitors_{0};
+  std::atomic<bool> closed_{false};
+};
 
 PciFunction::PciFunction(std::string id, const PciIdentity& identity, const DeviceEnv& env) : env_(env), id_(std::move(id)) {
   put(config_, pci::kVendor, identity.vendor, 2);
@@ -35,7 +71,7 @@ void PciFunction::add_bar(uint8_t index, BarKind kind, uint64_t size, std::share
   const Lock lock(mutex_);
   bars_[index].kind = kind;
   bars_[index].size = size;
-  bars_[index].handler = std::move(handler);
+  bars_[index].gate = std::make_shared<Gate>(std::move(handler));
 }
 
 uint8_t PciFunction::add_capability(uint8_t id, std::span<const uint8_t> body, std::span<const uint8_t> writable) {
@@ -128,14 +164,15 @@ void PciFunction::update_mappings() {
   bus_master_.store((command & pci::kCommandMaster) != 0, std::memory_order_release);
   for (size_t i = 0; i < bars_.size(); ++i) {
     Bar& bar = bars_[i];
-    const bool decode = bar.size != 0 && (command & (bar.kind == BarKind::io ? pci::kCommandIo : pci::kCommandMemory)) != 0;
+    const bool decode =
+        !detached_ && bar.size != 0 && (command & (bar.kind == BarKind::io ? pci::kCommandIo : pci::kCommandMemory)) != 0;
     // Zero and the all-ones of sizing are not addresses; ports above 64 Ki do not exist.
     const bool sane = bar.address != 0 && (bar.kind != BarKind::io || bar.address + bar.size <= 0x10000);
     if (!decode || !sane) {
       unmap(i);
     } else if (!bar.mapping.active()) {
       Bus& bus = bar.kind == BarKind::io ? env_.pio : env_.mmio;
-      auto mapping = bus.add(bar.address, bar.size, id_, bar.handler);
+      auto mapping = bus.add(bar.address, bar.size, id_, bar.gate);
       if (!mapping) {
         guest_warning(warnings_, id_, "BAR {} is not mapped: {}", i, mapping.error().message);
         continue;
@@ -224,6 +261,26 @@ void PciFunction::reset_pci() {
   if (msix_) {
     msix_->reset();
   }
+}
+
+void PciFunction::detach() {
+  std::unique_ptr<SharedIrq::Source> line;
+  {
+    const Lock lock(mutex_);
+    detached_ = true;
+    for (const Bar& bar : bars_) {
+      if (bar.gate) {
+        bar.gate->close();
+      }
+    }
+    line = std::move(intx_);  // lowered as it goes
+  }
+  reset_pci();
+}
+
+bool PciFunction::in_use() const {
+  const Lock lock(mutex_);
+  return std::ranges::any_of(bars_, [](const Bar& bar) { return bar.gate && bar.gate->in_use(); });
 }
 
 PciState PciFunction::pci_state() const {

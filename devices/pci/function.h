@@ -72,6 +72,11 @@ class PciFunction {
   void connect_intx(uint8_t pin, std::unique_ptr<SharedIrq::Source> line, uint8_t gsi);
   // Unmaps everything: before unplug and on reset.
   void reset_pci();
+  // The function leaves its bus for good: it maps nothing and interrupts nobody any more, and accesses that are under way
+  // come to an end. Any thread.
+  void detach();
+  // A vCPU is in one of its BARs. After detach(), and once this says no, none will be.
+  [[nodiscard]] bool in_use() const;
   [[nodiscard]] PciState pci_state() const;
 
  protected:
@@ -102,10 +107,11 @@ class PciFunction {
   GuestWarnings warnings_;
 
  private:
+  class Gate;  // between a bus and a BAR's handler
   struct Bar {
     BarKind kind = BarKind::memory32;
     uint64_t size = 0;  // 0: none
-    std::shared_ptr<IoHandler> handler;
+    std::shared_ptr<Gate> gate;
     uint64_t address = 0;
     Bus::Registration mapping;
   };
@@ -126,6 +132,7 @@ class PciFunction {
   std::unique_ptr<Msix> msix_;
   std::unique_ptr<SharedIrq::Source> intx_ GUARDED_BY(mutex_);
   bool intx_wanted_ GUARDED_BY(mutex_) = false;
+  bool detached_ GUARDED_BY(mutex_) = false;
   bool restored_ GUARDED_BY(mutex_) = false;  // from a saved state: the interrupt line register is the guest's
   std::atomic<bool> bus_master_{false};
 };

@@ -67,15 +67,16 @@ Result<void> PciRoot::plug(PciAddress at, std::shared_ptr<PciFunction> function,
   return {};
 }
 
-void PciRoot::unplug(PciAddress at) {
+std::shared_ptr<PciFunction> PciRoot::unplug(PciAddress at) {
   std::shared_ptr<PciFunction> gone;
   {
     const Lock lock(mutex_);
     gone = std::move(functions_.at(static_cast<size_t>(at.slot * 8 + at.function)));
   }
   if (gone) {
-    gone->reset_pci();
+    gone->detach();
   }
+  return gone;
 }
 
 std::shared_ptr<PciFunction> PciRoot::at(uint8_t devfn) const {

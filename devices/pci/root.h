@@ -1,6 +1,6 @@
 // PciRoot: bus 0 and the two ways to its configuration space: ports 0xCF8/0xCFC (mechanism 1) and a memory window (ECAM).
 //
-// Accesses from any vCPU thread; plug and unplug on the control thread.
+// Accesses from any vCPU thread; plug on the control thread.
 #pragma once
 
 #include <array>
@@ -31,7 +31,8 @@ class PciRoot final : public Device {
 
   // Error: the address is taken.
   [[nodiscard]] Result<void> plug(PciAddress at, std::shared_ptr<PciFunction> function, bool wants_intx);
-  void unplug(PciAddress at);
+  // Takes the function away and detaches it. Returns it; null: there was none. Any thread.
+  std::shared_ptr<PciFunction> unplug(PciAddress at);
 
   [[nodiscard]] std::string_view id() const override { return "pci0"; }
   void save(StateWriter& out) const override;

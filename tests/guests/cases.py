@@ -177,6 +177,74 @@ def end_file(run, machine):
     run.check(end_of(run) == {"reason": "host-signal", "exit": 143}, f"the end file says {end_of(run)}")
 
 
+class Monitor:
+    """The control socket of a monitor that was started with --control."""
+
+    def __init__(self, path):
+        self.socket = connect(path)
+        self.lines = self.socket.makefile("r")
+        self.lines.readline()  # the greeting
+        self.events = []
+
+    def execute(self, command, descriptors=(), **arguments):
+        message = json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
+        socket.send_fds(self.socket, [message], descriptors)
+        while "event" in (answer := json.loads(self.lines.readline())):
+            self.events.append(answer)
+        return answer
+
+    def wait_for(self, event):
+        while not self.events:
+            self.events.append(json.loads(self.lines.readline()))
+        come = self.events.pop(0)
+        if come["event"] != event:
+            raise AssertionError(f"{come} instead of {event}")
+        return come["data"]
+
+
+def plug(run, monitor, path, name="plugged"):
+    with open(path, "r+b") as image:
+        monitor.execute("getfd", [image.fileno()], fdname="image")
+    answer = monitor.execute("device_add", driver="virtio-blk", id=name, path=path, fd="image", slot=5)
+    run.check(answer == {"return": {}}, f"device_add answers {answer}")
+
+
+@family("hotplug", **MACHINES)
+def hotplug(run, machine):
+    """A guest that ignores a request, refuses one and follows the third; then another device comes to that slot."""
+    process = run.start("hotplug", "--rng", "on,slot=4", "--control", run.path("control"), machine=machine,
+                        words="pc" if machine == "pc" else "")
+    monitor = Monitor(run.path("control"))
+    run.wait_for_text("READY")
+    plug(run, monitor, disk(run))
+    run.wait_for_text("CAME")
+    for word in ("IGNORED", "REFUSED", "GONE"):
+        answer = monitor.execute("device_del", id="plugged")
+        run.check(answer == {"return": {}}, f"device_del answers {answer}")
+        run.wait_for_text(word)
+        if word == "REFUSED":
+            run.check(monitor.wait_for("DEVICE_UNPLUG_GUEST_ERROR") == {"device": "plugged"}, "another device refused")
+    run.check(monitor.wait_for("DEVICE_DELETED") == {"device": "plugged"}, "another device went")
+    plug(run, monitor, disk(run), "next")
+    run.finish(process)
+
+
+@family("hotplug_busy", **MACHINES)
+def hotplug_busy(run, machine):
+    """A device is thrown out while its driver's queues are live."""
+    process = run.start("hotplug", "--control", run.path("control"), machine=machine,
+                        words="busy pc" if machine == "pc" else "busy")
+    monitor = Monitor(run.path("control"))
+    run.wait_for_text("READY")
+    plug(run, monitor, disk(run))
+    run.wait_for_text("CAME")
+    monitor.execute("device_del", id="plugged")
+    run.wait_for_text("GONE")
+    run.check(monitor.wait_for("DEVICE_DELETED") == {"device": "plugged"}, "another device went")
+    plug(run, monitor, disk(run))
+    run.finish(process)
+
+
 @case
 def rtc(run):
     now = time.gmtime()

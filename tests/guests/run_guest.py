@@ -12,6 +12,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 import cases
 
@@ -47,6 +49,14 @@ class Run:
         command = [*prefix, self.vmm, "run", "--name", guest, "--machine", machine, "--memory", "32", "--debug-exit",
                    "--kernel", str(self.guests / guest), "--append", words, "--serial", "file=" + self.path("com1"), *options]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=open(self.path("log"), "wb"), **popen)
+
+    def wait_for_text(self, text, timeout=240):
+        """Waits until the guest has printed it."""
+        end = time.monotonic() + timeout
+        pause = threading.Event()
+        while text not in (self.folder / "com1").read_text(errors="replace"):
+            self.check(time.monotonic() < end, f"the guest did not print {text}")
+            pause.wait(0.01)
 
     def finish(self, process, status=PASSED, timeout=240):
         try:

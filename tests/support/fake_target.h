@@ -57,6 +57,13 @@ class FakeTarget final : public ControlTarget {
   }
   Result<void> set_link(const std::string& id, bool up) override { return note(fmt::format("link {} {}", id, up)); }
   Result<void> announce(const std::string& id) override { return note("announce " + id); }
+  void add_disk(DiskSettings disk, Fd image, Done done) override {
+    verb(fmt::format("disk {} at {} on {} ({})", disk.id, disk.slot, disk.path, image.valid()), std::move(done));
+  }
+  void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) override {
+    verb(fmt::format("net {} {} ({} taps, {} vhosts)", net.id, net.mac, taps.size(), vhosts.size()), std::move(done));
+  }
+  void remove_device(const std::string& id, Done done) override { verb("remove " + id, std::move(done)); }
   void save(const std::string& path, bool quit, Done done) override {
     verb(fmt::format("save {} {}", path, quit), std::move(done));
   }

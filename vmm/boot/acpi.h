@@ -56,7 +56,7 @@ struct AcpiReduced {
   AcpiRegister sleep_status;
   AcpiRegister reset;
   uint8_t reset_value = 1;
-  AcpiRegister event;      // bit 0: power button
+  AcpiRegister event;      // bit 0: power button; bit 1: news of PCI slots
   uint32_t event_gsi = 0;  // edge-triggered, active high
 };
 
@@ -66,9 +66,9 @@ struct AcpiFixed {
   uint16_t pm1a_control = 0x604;  // 2 bytes; S5 is sleep type 0
   uint16_t pm_timer = 0x608;      // 4 bytes, counts 32 bits
   uint16_t gpe0 = 0xafe0;         // status and enable halves
-  uint8_t gpe0_length = 4;
-  uint8_t sci = 9;        // level-triggered, active high at the IOAPIC
-  uint8_t timer_gsi = 2;  // where the PIT's interrupt 0 arrives at the IOAPIC
+  uint8_t gpe0_length = 4;        // event 1: news of PCI slots
+  uint8_t sci = 9;                // level-triggered, active high at the IOAPIC
+  uint8_t timer_gsi = 2;          // where the PIT's interrupt 0 arrives at the IOAPIC
   uint16_t smi_command = 0xb2;
   uint8_t acpi_enable = 0xf1;  // written to smi_command
   uint8_t acpi_disable = 0xf0;
@@ -77,6 +77,13 @@ struct AcpiFixed {
   bool rtc = true;
   AcpiRegister reset{AcpiSpace::io, 0xcf9};
   uint8_t reset_value = 6;
+};
+
+// PCI functions that come and go (devices/pci/hotplug.h).
+struct AcpiHotplug {
+  static constexpr uint64_t kSize = 16;  // doublewords: up, down, eject; bytes: event, status, slot
+  AcpiRegister registers;
+  uint32_t first_slot = 1;  // from here to 31
 };
 
 struct AcpiPci {
@@ -88,6 +95,7 @@ struct AcpiPci {
   uint32_t first_slot = 0;    // slots that get interrupt routes
   uint32_t slots = 32;
   std::function<uint32_t(uint32_t slot, uint32_t pin)> gsi;  // pin 0 = INTA; empty: 16 + (slot + pin) % 8
+  std::optional<AcpiHotplug> hotplug;
 };
 
 struct AcpiConfig {

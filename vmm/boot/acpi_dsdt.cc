@@ -117,6 +117,9 @@ aml::Bytes host_bridge(const AcpiConfig& config, const AcpiPci& pci) {
   if (config.machine == AcpiMachine::pc) {
     append(body, isa_devices(config));
   }
+  if (pci.hotplug) {
+    append(body, hotplug_slots(*pci.hotplug));
+  }
   return device("PCI0", body);
 }
 
@@ -133,6 +136,9 @@ aml::Bytes motherboard_resources(const AcpiConfig& config) {
     const AcpiFixed& pm = config.fixed;
     append(taken, join({io_ports(pm.pm1a_event, 4), io_ports(pm.pm1a_control, 2), io_ports(pm.pm_timer, 4),
                         io_ports(pm.gpe0, pm.gpe0_length)}));
+    if (config.pci && config.pci->hotplug) {
+      append(taken, io_ports(static_cast<uint16_t>(config.pci->hotplug->registers.address), AcpiHotplug::kSize));
+    }
   }
   if (taken.empty()) {
     return {};
@@ -140,12 +146,15 @@ aml::Bytes motherboard_resources(const AcpiConfig& config) {
   return device("MRES", join({name("_HID", eisa_id("PNP0C02")), name("_UID", integer(0)), name("_CRS", resources(taken))}));
 }
 
-aml::Bytes power_button_and_events(const AcpiReduced& reduced) {
+aml::Bytes power_button_and_events(const AcpiReduced& reduced, bool hotplug) {
   const auto space = reduced.event.space == AcpiSpace::io ? RegionSpace::io : RegionSpace::memory;
-  const aml::Bytes on_event = join({
+  aml::Bytes on_event = join({
       store(path("ESEL"), local(0)),
       if_true(bit_and(local(0), integer(1)), notify(path("\\_SB.PWRB"), kNotifyPressed)),
   });
+  if (hotplug) {
+    append(on_event, if_true(bit_and(local(0), integer(2)), hotplug_look()));
+  }
   return join({
       device("PWRB", join({name("_HID", eisa_id("PNP0C0C")), name("_UID", integer(0))})),
       device("GED", join({
@@ -163,6 +172,7 @@ aml::Bytes power_button_and_events(const AcpiReduced& reduced) {
 
 Bytes dsdt(const AcpiConfig& config) {
   const bool reduced = config.machine == AcpiMachine::microvm;
+  const bool hotplug = config.pci && config.pci->hotplug;
   aml::Bytes system = processors(config);
   append(system, motherboard_resources(config));
   if (config.pci) {
@@ -172,11 +182,15 @@ Bytes dsdt(const AcpiConfig& config) {
     append(system, isa_devices(config));
   }
   if (reduced) {
-    append(system, power_button_and_events(config.reduced));
+    append(system, power_button_and_events(config.reduced, hotplug));
   }
   const uint64_t off = reduced ? 5 : 0;
-  return table("DSDT", 2,
-               join({scope("\\_SB", system), name("\\_S5", package({integer(off), integer(off), integer(0), integer(0)}))}));
+  aml::Bytes all =
+      join({scope("\\_SB", system), name("\\_S5", package({integer(off), integer(off), integer(0), integer(0)}))});
+  if (hotplug && !reduced) {
+    append(all, scope("\\_GPE", method("_E01", 0, false, hotplug_look())));
+  }
+  return table("DSDT", 2, all);
 }
 
 }  // namespace lodge::acpi

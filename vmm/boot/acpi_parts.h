@@ -40,6 +40,10 @@ inline constexpr size_t kHeaderSize = 36;
 // The interrupt a PCI slot's pin uses (pin 0 = INTA).
 [[nodiscard]] uint32_t pci_gsi(const AcpiPci& pci, uint32_t slot, uint32_t pin);
 
+// Inside the host bridge: the slots that functions may come to and leave, and the method that looks for news.
+[[nodiscard]] Bytes hotplug_slots(const AcpiHotplug& hotplug);
+// The call of that method.
+[[nodiscard]] Bytes hotplug_look();
 [[nodiscard]] Bytes dsdt(const AcpiConfig& config);
 [[nodiscard]] Bytes fadt(const AcpiConfig& config, uint64_t dsdt_at, uint64_t facs_at);
 [[nodiscard]] Bytes facs();

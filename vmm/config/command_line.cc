@@ -1,7 +1,7 @@
 #include "vmm/config/command_line.h"
 
+#include <algorithm>
 #include <array>
-#include <set>
 
 #include "base/fd.h"
 #include "vmm/config/complete.h"
@@ -324,46 +324,38 @@ std::string run_help() {
   return text;
 }
 
+Result<void> check_net(const NetSettings& net) {
+  const std::string& id = net.id;
+  if (net.kind == NetKind::tap && net.tap.empty() && net.fds.empty()) {
+    return fail("NIC '{}' has neither a tap's name nor descriptors; use tap=NAME", id);
+  }
+  if (net.vhost && net.kind != NetKind::tap) {
+    return fail("NIC '{}': vhost needs a tap", id);
+  }
+  if (!net.fds.empty() && net.queues != 1 && net.queues != net.fds.size()) {
+    return fail("NIC '{}' has {} queue pairs and {} tap descriptors; pass one for each pair", id, net.queues,
+                net.fds.size());
+  }
+  if (!net.vhost_fds.empty() && net.vhost_fds.size() != std::max<size_t>(net.queues, net.fds.size())) {
+    return fail("NIC '{}' has {} queue pairs and {} vhost descriptors; pass one for each pair", id,
+                std::max<size_t>(net.queues, net.fds.size()), net.vhost_fds.size());
+  }
+  return {};
+}
+
 Result<void> validate(const MachineConfig& config) {
   if (config.name.empty() || config.name.size() > 128 || config.name.find_first_of("/\n") != std::string::npos) {
     return fail("name '{}' must have 1 to 128 characters and neither '/' nor a line break", config.name);
   }
-  std::set<std::string> ids;
-  const auto unique = [&ids](std::string id) -> Result<void> {
-    if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
-      return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
-    }
-    if (!ids.insert(id).second) {
-      return fail("id '{}' is used twice; give each device its own", id);
-    }
-    return {};
-  };
-  for (size_t i = 0; i < config.disks.size(); ++i) {
-    const DiskSettings& disk = config.disks[i];
-    const std::string id = disk.id.empty() ? fmt::format("disk{}", i) : disk.id;
-    TRY_VOID(unique(id));
+  MachineConfig completed = config;
+  TRY_VOID(complete(completed));
+  for (const DiskSettings& disk : completed.disks) {
     if (disk.path.empty() && disk.fd < 0) {
-      return fail("disk '{}' has neither a path nor a descriptor; use path=FILE", id);
+      return fail("disk '{}' has neither a path nor a descriptor; use path=FILE", disk.id);
     }
   }
-  for (size_t i = 0; i < config.nets.size(); ++i) {
-    const NetSettings& net = config.nets[i];
-    const std::string id = net.id.empty() ? fmt::format("net{}", i) : net.id;
-    TRY_VOID(unique(id));
-    if (net.kind == NetKind::tap && net.tap.empty() && net.fds.empty()) {
-      return fail("NIC '{}' has neither a tap's name nor descriptors; use tap=NAME", id);
-    }
-    if (net.vhost && net.kind != NetKind::tap) {
-      return fail("NIC '{}': vhost needs a tap", id);
-    }
-    if (!net.fds.empty() && net.queues != 1 && net.queues != net.fds.size()) {
-      return fail("NIC '{}' has {} queue pairs and {} tap descriptors; pass one for each pair", id, net.queues,
-                  net.fds.size());
-    }
-    if (!net.vhost_fds.empty() && net.vhost_fds.size() != std::max<size_t>(net.queues, net.fds.size())) {
-      return fail("NIC '{}' has {} queue pairs and {} vhost descriptors; pass one for each pair", id,
-                  std::max<size_t>(net.queues, net.fds.size()), net.vhost_fds.size());
-    }
+  for (const NetSettings& net : completed.nets) {
+    TRY_VOID(check_net(net));
   }
   if (!config.memory.cells.empty()) {
     uint64_t sum = 0;
@@ -388,8 +380,7 @@ Result<void> validate(const MachineConfig& config) {
       return fail("a channel has no name; use name=NAME");
     }
   }
-  MachineConfig completed = config;
-  return complete(completed);
+  return {};
 }
 
 }  // namespace lodge

@@ -25,6 +25,8 @@ struct RunRequest {
 // What --help prints.
 [[nodiscard]] std::string run_help();
 
+[[nodiscard]] Result<void> check_net(const NetSettings& net);
+
 // Checks that only need the values themselves: names, combinations, sums.
 [[nodiscard]] Result<void> validate(const MachineConfig& config);
 

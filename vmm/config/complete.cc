@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 namespace lodge {
 namespace {
@@ -34,8 +35,7 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
 }
 
 Result<void> choose_slots(MachineConfig& config) {
-  const bool pc = config.machine == MachineKind::pc;
-  const uint32_t first = pc ? kPcChipsetSlot + 1 : 1;
+  const uint32_t first = first_free_slot(config.machine);
   const std::vector<SlotUser> users = slot_users(config);
   std::array<const SlotUser*, kPciSlots> taken{};
   for (const SlotUser& user : users) {
@@ -101,12 +101,33 @@ void choose_macs(MachineConfig& config) {
   }
 }
 
+Result<void> check_ids(const MachineConfig& config) {
+  std::set<std::string_view> ids{"rng0", "balloon0", "console0"};
+  const auto check = [&ids](const std::string& id) -> Result<void> {
+    if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
+      return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
+    }
+    if (!ids.insert(id).second) {
+      return fail("id '{}' is used twice; give each device its own", id);
+    }
+    return {};
+  };
+  for (const DiskSettings& disk : config.disks) {
+    TRY_VOID(check(disk.id));
+  }
+  for (const NetSettings& net : config.nets) {
+    TRY_VOID(check(net.id));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> complete(MachineConfig& config) {
   choose_ids(config.disks, "disk");
   choose_ids(config.nets, "net");
   choose_macs(config);
+  TRY_VOID(check_ids(config));
   return choose_slots(config);
 }
 

@@ -10,8 +10,13 @@ namespace lodge {
 inline constexpr uint32_t kPciSlots = 32;      // slot 0 is the host bridge
 inline constexpr uint32_t kPcChipsetSlot = 1;  // pc: the ISA bridge and power management
 
-// What stands in the configuration stays. Errors: a slot that is asked for twice, that the chipset has, or none is left; the
-// devices are named.
+// The first slot that devices of the configuration may have.
+[[nodiscard]] constexpr uint32_t first_free_slot(MachineKind machine) {
+  return machine == MachineKind::pc ? kPcChipsetSlot + 1 : 1;
+}
+
+// What stands in the configuration stays. Errors name the devices: an id or a slot that is asked for twice, a slot that the
+// chipset has, none left.
 [[nodiscard]] Result<void> complete(MachineConfig& config);
 
 }  // namespace lodge

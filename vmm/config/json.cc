@@ -185,9 +185,8 @@ Json schema_of(T& member, Bounds bounds) {
   return schema;
 }
 
-}  // namespace
-
-Result<void> apply_json(MachineConfig& config, std::string_view text) {
+template <class Settings>
+Result<void> apply_text(Settings& settings, std::string_view text, std::string_view what) {
   // Depth is bounded by the callback: no document of ours nests deeper than this.
   constexpr int kMaxDepth = 16;
   bool too_deep = false;
@@ -199,20 +198,36 @@ Result<void> apply_json(MachineConfig& config, std::string_view text) {
       },
       false);
   if (too_deep || json.is_discarded()) {
-    return fail("configuration: not valid JSON{}", too_deep ? " (nested too deep)" : "");
+    return fail("{}: not valid JSON{}", what, too_deep ? " (nested too deep)" : "");
   }
   if (!json.is_object()) {
-    return fail("configuration: must be a JSON object");
+    return fail("{}: must be a JSON object", what);
   }
   Reader reader(json, "");
-  MachineConfig wanted = config;
+  Settings wanted = settings;
   describe(reader, wanted);
   reader.finish();
   if (!reader.error().empty()) {
-    return fail("configuration: {}", reader.error());
+    return fail("{}: {}", what, reader.error());
   }
-  config = std::move(wanted);
+  settings = std::move(wanted);
   return {};
+}
+
+}  // namespace
+
+Result<void> apply_json(MachineConfig& config, std::string_view text) { return apply_text(config, text, "configuration"); }
+
+Result<DiskSettings> disk_from_json(std::string_view text) {
+  DiskSettings disk;
+  TRY_VOID(apply_text(disk, text, "disk"));
+  return disk;
+}
+
+Result<NetSettings> net_from_json(std::string_view text) {
+  NetSettings net;
+  TRY_VOID(apply_text(net, text, "NIC"));
+  return net;
 }
 
 std::string to_json(const MachineConfig& config) {

@@ -15,6 +15,10 @@ namespace lodge {
 [[nodiscard]] Result<void> apply_json(MachineConfig& config, std::string_view text);
 
 // All fields, indented; apply_json() of it gives the same configuration.
+// The settings of one device, as they stand in the configuration's lists.
+[[nodiscard]] Result<DiskSettings> disk_from_json(std::string_view text);
+[[nodiscard]] Result<NetSettings> net_from_json(std::string_view text);
+
 [[nodiscard]] std::string to_json(const MachineConfig& config);
 
 // JSON Schema (draft 2020-12) of the configuration: configs/machine.schema.json is this.

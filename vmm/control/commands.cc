@@ -4,6 +4,7 @@
 #include <array>
 
 #include "vmm/control/command_call.h"
+#include "vmm/control/device_add.h"
 #include "vmm/control/queries.h"
 
 namespace lodge {
@@ -54,6 +55,8 @@ void set_link(CommandCall& call) { call.finish(call.target().set_link(call.text(
 void announce(CommandCall& call) { call.finish(call.target().announce(call.text("name"))); }
 void save(CommandCall& call) { call.target().save(call.text("path"), call.flag("quit"), call.done()); }
 
+void device_del(CommandCall& call) { call.target().remove_device(call.text("id"), call.done()); }
+
 void getfd(CommandCall& call) {
   if (call.context.received.empty()) {
     call.answer(fail("getfd came without a descriptor; pass it with the message (SCM_RIGHTS)"));
@@ -83,6 +86,8 @@ constexpr std::array kBlockResize{CommandArgument{"device", Kind::text, true}, C
 constexpr std::array kSetLink{CommandArgument{"name", Kind::text, true}, CommandArgument{"up", Kind::flag, true}};
 constexpr std::array kAnnounce{CommandArgument{"name", Kind::text, false}};
 constexpr std::array kSave{CommandArgument{"path", Kind::text, true}, CommandArgument{"quit", Kind::flag, false}};
+constexpr std::array kDeviceAdd{CommandArgument{"driver", Kind::text, true}, CommandArgument{"id", Kind::text, true}};
+constexpr std::array kDeviceDel{CommandArgument{"id", Kind::text, true}};
 constexpr std::array kDescriptor{CommandArgument{"fdname", Kind::text, true}};
 
 constexpr std::array kCommands{
@@ -94,6 +99,11 @@ constexpr std::array kCommands{
             block_resize},
     Command{"closefd", "close a descriptor that getfd took", kDescriptor, closefd},
     Command{"cont", "let the guest run; requests that failed and wait are tried again", {}, cont},
+    Command{"device_add",
+            "plug a disk (virtio-blk) or NIC (virtio-net) in; settings as in the configuration, descriptors by name",
+            kDeviceAdd, device_add, true},
+    Command{"device_del", "ask the guest to let go of a disk or NIC (DEVICE_DELETED tells when it has)", kDeviceDel,
+            device_del},
     Command{"getfd", "keep the descriptor that came with this message under a name", kDescriptor, getfd},
     Command{"inject-nmi", "send every processor a non-maskable interrupt", {}, inject_nmi},
     Command{"pmemread", "guest physical memory, at most 64 KiB, in base64", kMemory, pmemread},
@@ -152,6 +162,9 @@ Result<void> check_arguments(const Command& command, const Arguments& arguments)
   for (const auto& [name, value] : arguments) {
     const auto* known = std::ranges::find(command.arguments, std::string_view(name), &CommandArgument::name).base();
     if (known == command.arguments.data() + command.arguments.size()) {
+      if (command.settings) {
+        continue;
+      }
       return fail("{} has no argument '{}'; {}", command.name, name, known_arguments(command));
     }
     if (!matches(value, known->kind)) {

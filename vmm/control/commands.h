@@ -52,6 +52,7 @@ struct Command {
   std::string_view help;
   std::span<const CommandArgument> arguments;
   void (*run)(CommandCall& call);
+  bool settings = false;  // it also takes settings of the configuration, which the function checks
 };
 [[nodiscard]] std::span<const Command> commands();
 

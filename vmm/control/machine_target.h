@@ -43,6 +43,13 @@ class MachineTarget final : public ControlTarget {
   Result<void> resize_disk(const std::string& id, uint64_t bytes) override;
   Result<void> set_link(const std::string& id, bool up) override;
   Result<void> announce(const std::string& id) override;
+  void add_disk(DiskSettings disk, Fd image, Done done) override {
+    machine_.add_disk(std::move(disk), std::move(image), std::move(done));
+  }
+  void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) override {
+    machine_.add_net(std::move(net), {std::move(taps), std::move(vhosts)}, std::move(done));
+  }
+  void remove_device(const std::string& id, Done done) override { machine_.remove_device(id, std::move(done)); }
   void save(const std::string& path, bool quit, Done done) override;
 
  private:

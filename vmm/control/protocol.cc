@@ -143,6 +143,22 @@ Request parse_request(std::string_view text) {
   return request;
 }
 
+std::optional<std::vector<std::string>> text_list(const ArgumentValue& value) {
+  const auto* json = std::get_if<JsonText>(&value);
+  const Json list = json != nullptr ? Json::parse(json->text, nullptr, false) : Json();
+  if (!list.is_array()) {
+    return std::nullopt;
+  }
+  std::vector<std::string> texts;
+  for (const Json& item : list) {
+    if (!item.is_string()) {
+      return std::nullopt;
+    }
+    texts.push_back(item.get<std::string>());
+  }
+  return texts;
+}
+
 std::string version_json() {
   JsonWriter writer;
   writer.begin_object().key("lodge").begin_object();

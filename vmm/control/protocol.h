@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace lodge {
 
@@ -53,6 +54,9 @@ struct JsonText {
 };
 using ArgumentValue = std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, JsonText>;
 using Arguments = std::map<std::string, ArgumentValue, std::less<>>;
+
+// A JSON list of texts; nothing: the value is something else.
+[[nodiscard]] std::optional<std::vector<std::string>> text_list(const ArgumentValue& value);
 
 struct Request {
   std::string execute;

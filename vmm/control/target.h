@@ -10,8 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "devices/core/device.h"
+#include "vmm/config/machine_config.h"
 
 namespace lodge {
 
@@ -104,6 +106,10 @@ class ControlTarget {
   virtual Result<void> resize_disk(const std::string& id, uint64_t bytes) = 0;
   virtual Result<void> set_link(const std::string& id, bool up) = 0;
   virtual Result<void> announce(const std::string& id) = 0;  // empty: every NIC
+  // A disk or NIC more, and one less (machine.h); the settings carry no descriptors.
+  virtual void add_disk(DiskSettings disk, Fd image, Done done) = 0;
+  virtual void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) = 0;
+  virtual void remove_device(const std::string& id, Done done) = 0;
   // `quit`: the guest does not go on after it is saved, and the process ends.
   virtual void save(const std::string& path, bool quit, Done done) = 0;
 };

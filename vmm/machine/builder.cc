@@ -99,6 +99,7 @@ Result<void> MachineBuilder::build() {
   TRY_VOID(mapped);
   machine_.power_on_irqchip_ = TRY(save_irqchip(*machine_.vm_));
   forget_descriptors(machine_.config_);  // they are the devices' now
+  machine_.note_removable();
   return restore_ != nullptr ? restore_state() : machine_.load_boot_state();
 }
 

@@ -32,7 +32,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_disks();
   [[nodiscard]] Result<void> add_nets();
   [[nodiscard]] Result<void> add_small_virtio();
-  [[nodiscard]] VirtioPci::Options virtio_options(std::string id, const VirtioSettings& settings) const;
+  [[nodiscard]] VirtioPci::Options virtio_options(std::string id) const;
 
   [[nodiscard]] AcpiConfig acpi_config() const;
   [[nodiscard]] const StateReader* saved() const { return restore_ != nullptr ? restore_->saved : nullptr; }

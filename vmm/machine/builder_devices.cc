@@ -1,71 +1,21 @@
 // Devices of the builder: what the configuration asks for, turned into specs for devices/registry.
-#include <fcntl.h>
 #include <algorithm>
 
-#include "base/hex.h"
-#include "base/log.h"
-#include "devices/block/raw.h"
 #include "devices/legacy/pvpanic/device.h"
-#include "devices/net/none.h"
-#include "devices/net/passt.h"
-#include "devices/net/tap.h"
 #include "devices/pci/chipset.h"
+#include "vmm/config/complete.h"
 #include "vmm/machine/builder.h"
+#include "vmm/machine/device_specs.h"
 #include "vmm/machine/layout.h"
 
 namespace lodge {
 namespace {
 
-constexpr uint16_t kMaxAutoDiskQueues = 4;
+// As vmm/boot/acpi_hotplug.cc lays them out.
+static_assert(PciHotplug::kSize == AcpiHotplug::kSize && PciHotplug::kUp == 0 && PciHotplug::kDown == 4 &&
+              PciHotplug::kEject == 8 && PciHotplug::kEvent == 12 && PciHotplug::kStatus == 13 && PciHotplug::kSlot == 14);
 
-ErrorAction error_action(DiskError error) {
-  switch (error) {
-    case DiskError::report: return ErrorAction::report;
-    case DiskError::ignore: return ErrorAction::ignore;
-    case DiskError::stop: return ErrorAction::stop;
-    case DiskError::enospc: return ErrorAction::enospc;
-  }
-  return ErrorAction::report;
-}
-
-CacheMode cache_mode(DiskCache cache) {
-  switch (cache) {
-    case DiskCache::none: return CacheMode::none;
-    case DiskCache::writeback: return CacheMode::writeback;
-    case DiskCache::writethrough: return CacheMode::writethrough;
-    case DiskCache::directsync: return CacheMode::directsync;
-    case DiskCache::unsafe: return CacheMode::unsafe;
-  }
-  return CacheMode::writeback;
-}
-
-Result<net::MacAddress> parse_mac(std::string_view text) {
-  net::MacAddress mac{};
-  size_t at = 0;
-  for (size_t i = 0; i < mac.size(); ++i) {
-    unsigned value = 0;
-    if (at + 2 > text.size() || (i > 0 && text[at - 1] != ':')) {
-      return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
-    }
-    for (size_t digit = 0; digit < 2; ++digit) {
-      const int v = hex_digit(text[at + digit]);
-      if (v < 0) {
-        return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
-      }
-      value = value * 16 + static_cast<unsigned>(v);
-    }
-    mac[i] = static_cast<uint8_t>(value);
-    at += 3;
-  }
-  if (at != text.size() + 1 || (mac[0] & 1) != 0) {
-    return fail("MAC address '{}' is not the address of one interface; use one whose first byte is even", text);
-  }
-  return mac;
-}
-
-}  // namespace
-
-namespace {
+constexpr std::chrono::seconds kLockPatience(1);  // the process that has the image may just be ending
 
 Result<std::unique_ptr<CharBackend>> open_other_side(const CharSettings& settings) {
   switch (settings.kind) {
@@ -130,6 +80,12 @@ Result<void> MachineBuilder::create_devices() {
     TRY_VOID(add(ReducedPowerSpec{kReducedPowerBase, kReducedEventGsi}));
     machine_.power_ = dynamic_cast<PowerDevice*>(machine_.devices_.back().get());
   }
+  PciHotplugSpec hotplug{pc(), pc() ? kHotplugPort : kHotplugBase, {}};
+  hotplug.hooks = {.interrupt = [machine = &machine_] { machine->power_->announce_hotplug(); },
+                   .ejected = [machine = &machine_](uint8_t slot) { machine->slot_ejected(slot); },
+                   .refused = [machine = &machine_](uint8_t slot) { machine->slot_refused(slot); }};
+  TRY_VOID(add(std::move(hotplug)));
+  machine_.hotplug_ = dynamic_cast<PciHotplug*>(machine_.devices_.back().get());
   TRY_VOID(add_chipset());
   if (config_.debug_console) {
     TRY_VOID(add(DebugConsoleSpec{}));
@@ -177,88 +133,21 @@ Result<void> MachineBuilder::add_serials() {
   return {};
 }
 
-VirtioPci::Options MachineBuilder::virtio_options(std::string id, const VirtioSettings& settings) const {
-  VirtioPci::Options options;
-  options.id = std::move(id);
-  options.transitional =
-      settings.version == VirtioVersion::transitional || (settings.version == VirtioVersion::automatic && pc());
-  options.legacy_only = settings.version == VirtioVersion::legacy;
-  options.packed_ring = settings.ring == RingLayout::packed;
-  options.event_index = settings.event_index;
-  options.indirect = settings.indirect;
-  return options;
+VirtioPci::Options MachineBuilder::virtio_options(std::string id) const {
+  return lodge::virtio_options(std::move(id), config_.machine, {});
 }
 
 Result<void> MachineBuilder::add_disks() {
   for (const DiskSettings& disk : config_.disks) {
-    const std::string& id = disk.id;
-    if (disk.bus != "virtio") {
-      return fail("disk '{}': bus '{}' is not offered; use bus=virtio", id, disk.bus);
-    }
-    RawOptions raw;
-    raw.id = id;
-    raw.path = disk.path;
-    raw.fd = Fd(disk.fd);
-    raw.read_only = disk.read_only;
-    raw.cache = cache_mode(disk.cache);
-    raw.discard = disk.discard == DiskDiscard::unmap ? DiscardMode::unmap : DiscardMode::ignore;
-    raw.lock = !disk.shareable;
-    BlkSpec spec;
-    spec.transport = virtio_options(id, disk.virtio);
-    spec.options.id = id;
-    spec.options.backend = TRY(open_raw(std::move(raw)));
-    spec.options.serial = disk.serial;
-    spec.options.queues = disk.queues != 0
-                              ? static_cast<uint16_t>(disk.queues)
-                              : static_cast<uint16_t>(std::min<uint32_t>(config_.cpu.count, kMaxAutoDiskQueues));
-    spec.options.queue_size = static_cast<uint16_t>(disk.queue_size);
-    spec.options.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
-    spec.options.on_io_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
-    TRY_VOID(add(std::move(spec), disk.slot));
+    const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
+    TRY_VOID(add(TRY(disk_spec(config_, disk, on_error, kLockPatience)), disk.slot));
   }
   return {};
 }
 
 Result<void> MachineBuilder::add_nets() {
   for (const NetSettings& net : config_.nets) {
-    NetSpec spec;
-    const std::string& id = net.id;
-    spec.transport = virtio_options(id, net.virtio);
-    spec.options.id = id;
-    spec.options.mac = TRY_CONTEXT(parse_mac(net.mac), id);
-    spec.options.mtu = static_cast<uint16_t>(net.mtu);
-    spec.options.link_up = net.link;
-    switch (net.kind) {
-      case NetKind::none: spec.options.port = TRY(open_none(static_cast<uint16_t>(net.queues))); break;
-      case NetKind::tap: {
-        TapOptions tap;
-        tap.id = id;
-        tap.name = net.tap;
-        tap.queue_pairs = static_cast<uint16_t>(net.queues);
-        for (const int fd : net.fds) {
-          tap.fds.emplace_back(fd);
-        }
-        spec.options.port = TRY(open_tap(std::move(tap)));
-        break;
-      }
-      case NetKind::user: {
-        PasstOptions passt;
-        passt.id = id;
-        spec.options.port = TRY(open_passt(std::move(passt)));
-        break;
-      }
-    }
-    if (net.vhost) {
-      spec.transport.packed_ring = false;  // vhost knows split rings only
-      for (size_t pair = 0; pair < spec.options.port.queues.size(); ++pair) {
-        Fd fd(pair < net.vhost_fds.size() ? net.vhost_fds[pair] : ::open("/dev/vhost-net", O_RDWR | O_CLOEXEC));
-        if (!fd.valid()) {
-          return fail_errno(errno, "NIC '{}': cannot open /dev/vhost-net; load vhost_net, or leave vhost off", id);
-        }
-        spec.options.vhost.push_back(TRY(VhostNet::create(std::move(fd), id)));
-      }
-    }
-    TRY_VOID(add(std::move(spec), net.slot));
+    TRY_VOID(add(TRY(net_spec(config_, net)), net.slot));
   }
   return {};
 }
@@ -266,7 +155,7 @@ Result<void> MachineBuilder::add_nets() {
 Result<void> MachineBuilder::add_small_virtio() {
   if (config_.rng.enabled) {
     RngSpec spec;
-    spec.transport = virtio_options("rng0", {});
+    spec.transport = virtio_options("rng0");
     spec.options.id = "rng0";
     spec.options.max_bytes = config_.rng.bytes;
     spec.options.period = std::chrono::milliseconds(config_.rng.period_ms);
@@ -274,7 +163,7 @@ Result<void> MachineBuilder::add_small_virtio() {
   }
   if (config_.balloon.enabled) {
     BalloonSpec spec;
-    spec.transport = virtio_options("balloon0", {});
+    spec.transport = virtio_options("balloon0");
     spec.options.id = "balloon0";
     spec.options.deflate_on_oom = config_.balloon.deflate_on_oom;
     spec.options.reporting = config_.balloon.free_page_reporting;
@@ -286,7 +175,7 @@ Result<void> MachineBuilder::add_small_virtio() {
     return {};
   }
   ConsoleSpec spec;
-  spec.transport = virtio_options("console0", {});
+  spec.transport = virtio_options("console0");
   spec.options.id = "console0";
   spec.options.ports.push_back({.name = "", .console = true, .backend = TRY(open_char(config_.console, "virtio console"))});
   for (const CharSettings& channel : config_.channels) {
@@ -331,6 +220,9 @@ AcpiConfig MachineBuilder::acpi_config() const {
   const uint64_t above = align_up(high_ram_end(ram_size()), kPciWindow64Size);
   pci.window64 = {above, kPciWindow64Size};
   pci.gsi = [](uint32_t slot, uint32_t pin) { return kFirstPciGsi + (slot + pin) % 8; };
+  pci.hotplug = AcpiHotplug{
+      .registers = pc() ? AcpiRegister{AcpiSpace::io, kHotplugPort} : AcpiRegister{AcpiSpace::memory, kHotplugBase},
+      .first_slot = first_free_slot(config_.machine)};
   if (pc()) {
     pci.io = {{0x0000, 0xCF8}, {0xD00, 0x10000 - 0xD00}};
   } else {

@@ -39,6 +39,12 @@ Machine::~Machine() {
     std::condition_variable changed;
     size_t left = 0;
   };
+  for (auto& [id, leaving] : leaving_) {
+    if (leaving.device) {
+      devices_.push_back(std::move(leaving.device));
+    }
+  }
+  leaving_.clear();
   const auto quiet = std::make_shared<Quiet>();
   quiet->left = devices_.size();
   for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) {
@@ -213,6 +219,12 @@ Result<void> Machine::reset_now() {
     (*it)->reset();
   }
   root_->reset();
+  const uint32_t leaving = hotplug_->leaving();
+  for (uint8_t slot = 0; slot < 32; ++slot) {
+    if ((leaving & (uint32_t{1} << slot)) != 0 && root_->unplug({slot, 0}) != nullptr) {
+      slot_released(slot);  // a guest that starts anew holds nothing
+    }
+  }
   TRY_VOID(load_irqchip(*vm_, power_on_irqchip_, false));
   for (const auto& vcpu : vcpus_) {
     TRY_VOID(vcpu->vcpu().reset(vcpu->index() == 0));

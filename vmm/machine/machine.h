@@ -4,9 +4,12 @@
 // time and report through a callback; queries answer at once, also in the middle of one.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,6 +77,16 @@ class Machine {
   // later), the guest goes on as before; after a success it stays paused if `after` says so.
   enum class After : uint8_t { as_before, paused };
   void while_quiet(std::function<void(Done finished)> fn, After after, Done done);
+  // A device more; the answer comes when the guest has been told. `image`: what the disk is on.
+  void add_disk(DiskSettings disk, Fd image, Done done);
+  struct NetDescriptors {
+    std::vector<Fd> taps;    // one for each queue pair
+    std::vector<Fd> vhosts;  // the same, or none
+  };
+  void add_net(NetSettings net, NetDescriptors descriptors, Done done);
+  // Asks the guest to let go of a disk or NIC; may be asked again. Events: DEVICE_DELETED when it is gone (a reset of the
+  // guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
+  void remove_device(const std::string& id, Done done);
   // A non-maskable interrupt to every vCPU.
   [[nodiscard]] Result<void> inject_nmi() const;
   // Collects the state of everything but RAM; inside while_quiet only.
@@ -119,6 +132,24 @@ class Machine {
   void follow(OnEvent policy, MachineStatus ended, const char* reason, int exit_status);
   void block_error(const BlockErrorEvent& event);  // any I/O loop
   void balloon_changed(uint64_t inflated);         // any vCPU thread; bytes the guest gave
+  // machine_hotplug.cc
+  struct Seat {
+    std::string id;
+    uint32_t slot = 0;
+  };
+  [[nodiscard]] std::optional<Seat> seat_of(std::string_view id) const;  // of a disk or NIC
+  [[nodiscard]] std::optional<Seat> seat_at(uint32_t slot) const;
+  void note_removable();
+  [[nodiscard]] Result<void> plug_disk(const DiskSettings& disk, Fd image);
+  [[nodiscard]] Result<void> plug_net(const NetSettings& net, NetDescriptors descriptors);
+  [[nodiscard]] Result<void> check_newcomer(const std::string& id) const;
+  [[nodiscard]] Result<void> plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted);
+  void slot_ejected(uint8_t slot);  // any vCPU thread
+  void slot_refused(uint8_t slot);  // any vCPU thread
+  void slot_released(uint8_t slot);
+  void let_go(const std::string& id);
+  void after_loops(std::function<void()> then);
+
   void enqueue(std::function<void(std::function<void()> next)> operation);
   void run_next();
   [[nodiscard]] Result<void> reset_now();
@@ -141,7 +172,14 @@ class Machine {
   std::unique_ptr<DeviceEnv> env_;
   std::unique_ptr<PciRoot> root_;
   std::vector<std::shared_ptr<Device>> devices_;  // in start order
+  struct Leaving {
+    std::shared_ptr<VirtioPci> device;
+    EventLoop::Timer timer;
+  };
+  std::map<std::string, Leaving> leaving_;  // by id; no longer among devices_
+  std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
+  PciHotplug* hotplug_ = nullptr;
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;
   EventLoop::Timer route_timer_;

@@ -20,6 +20,8 @@ namespace lodge {
 class PowerDevice : public Device {
  public:
   virtual void press_power_button() = 0;
+  // The registers of PciHotplug have news.
+  virtual void announce_hotplug() = 0;
 };
 
 struct ReducedPowerState {
@@ -44,11 +46,13 @@ class ReducedPower final : public PowerDevice, public IoHandler {
   static constexpr uint64_t kEvent = 4;  // 32 bits, cleared by reading
   static constexpr uint8_t kResetValue = 1;
   static constexpr uint32_t kPowerButton = 1;
+  static constexpr uint32_t kHotplug = 2;
 
   [[nodiscard]] static Result<std::unique_ptr<ReducedPower>> create(const DeviceEnv& env, uint64_t base, IrqLine& irq,
                                                                     PowerFn power, const StateReader* saved);
   [[nodiscard]] std::string_view id() const override { return "power0"; }
-  void press_power_button() override;
+  void press_power_button() override { raise(kPowerButton); }
+  void announce_hotplug() override { raise(kHotplug); }
   void save(StateWriter& out) const override;
   void reset() override;
   uint64_t io_read(IoAccess access) override;
@@ -56,6 +60,7 @@ class ReducedPower final : public PowerDevice, public IoHandler {
 
  private:
   ReducedPower(IrqLine& irq, PowerFn power) : irq_(irq), power_(std::move(power)) {}
+  void raise(uint32_t event);
   IrqLine& irq_;
   PowerFn power_;
   Bus::Registration mapping_;
@@ -89,6 +94,7 @@ class FixedPower final : public PowerDevice {
   static constexpr uint16_t kPm1Control = 0x604;
   static constexpr uint16_t kTimer = 0x608;
   static constexpr uint16_t kGpe0 = 0xAFE0;
+  static constexpr unsigned kHotplugGpe = 1;  // bit of the status: the method _E01
   static constexpr uint16_t kSmiCommand = 0xB2;
   static constexpr uint16_t kKeyboardCommand = 0x64;
   static constexpr uint8_t kAcpiEnable = 0xF1;
@@ -98,6 +104,7 @@ class FixedPower final : public PowerDevice {
                                                                   const StateReader* saved);
   [[nodiscard]] std::string_view id() const override { return "power0"; }
   void press_power_button() override;
+  void announce_hotplug() override;
   void save(StateWriter& out) const override;
   void reset() override;
   // Port 0xCF9, which the PCI root dispatches.

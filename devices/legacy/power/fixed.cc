@@ -53,6 +53,12 @@ void FixedPower::press_power_button() {
   update_sci();
 }
 
+void FixedPower::announce_hotplug() {
+  const Lock lock(mutex_);
+  state_.gpe[0] |= 1U << kHotplugGpe;
+  update_sci();
+}
+
 uint64_t FixedPower::read_pm(IoAccess access) {
   const Lock lock(mutex_);
   // 128-bit arithmetic: nanoseconds since boot times hertz outgrows 64 bits after an hour and a half.

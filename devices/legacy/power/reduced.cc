@@ -18,10 +18,10 @@ Result<std::unique_ptr<ReducedPower>> ReducedPower::create(const DeviceEnv& env,
   return self;
 }
 
-void ReducedPower::press_power_button() {
+void ReducedPower::raise(uint32_t event) {
   {
     const Lock lock(mutex_);
-    events_ |= kPowerButton;
+    events_ |= event;
   }
   irq_.set(true);  // edge-triggered
   irq_.set(false);

@@ -42,6 +42,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "fixed-power") {
     return FixedPowerSpec{9};
   }
+  if (name == "pci-hotplug") {
+    return PciHotplugSpec{true, 0xAE00, {[] {}, [](uint8_t) {}, [](uint8_t) {}}};
+  }
   if (name == "cmos-rtc") {
     return CmosRtcSpec{1 * kGiB, 5 * kGiB};
   }

@@ -344,6 +344,19 @@ TEST_CASE("fixed_power_button_raises_the_sci_until_cleared") {
   CHECK((machine.in(0x604, 2) & 1) == 0);
 }
 
+TEST_CASE("fixed_power_tells_of_hotplug_by_a_general_purpose_event") {
+  TestMachine machine;
+  const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, nullptr));
+  power->announce_hotplug();
+  CHECK_FALSE(machine.lines[9].level);  // not enabled yet, but kept
+  machine.out(FixedPower::kGpe0 + 2, 1U << FixedPower::kHotplugGpe);
+  CHECK(machine.lines[9].level);
+  CHECK(machine.in(FixedPower::kGpe0) == 1U << FixedPower::kHotplugGpe);
+  machine.out(FixedPower::kGpe0, 1U << FixedPower::kHotplugGpe);
+  CHECK_FALSE(machine.lines[9].level);
+  CHECK(machine.in(FixedPower::kGpe0) == 0);
+}
+
 TEST_CASE("fixed_power_tells_of_shutdown_and_reset") {
   TestMachine machine;
   const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, nullptr));
@@ -388,6 +401,10 @@ TEST_CASE("reduced_power_events_shutdown_and_reset") {
   CHECK_FALSE(machine.lines[9].level);
   CHECK(machine.read(base + 4, 4) == ReducedPower::kPowerButton);
   CHECK(machine.read(base + 4, 4) == 0);
+  power->announce_hotplug();
+  power->press_power_button();
+  CHECK(machine.lines[9].raised == 3);
+  CHECK(machine.read(base + 4, 4) == (ReducedPower::kPowerButton | ReducedPower::kHotplug));
   machine.write(base, 0x14, 1);  // the type without the enable bit
   machine.write(base, 0x20, 1);  // enabled, but not S5
   machine.write(base + 2, 2, 1);

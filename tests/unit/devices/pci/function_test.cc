@@ -175,6 +175,64 @@ TEST_CASE("intx_follows_the_device_the_command_bit_and_its_neighbours") {
   CHECK_FALSE(line.level);
 }
 
+TEST_CASE("function_that_was_unplugged_answers_and_interrupts_nobody") {
+  Bench bench;
+  RecordingLine& line = bench.machine.lines[16 + 3];
+  bench.set(0x14, 0xC0000000);
+  bench.set(0x04, 2, 2);
+  CHECK(bench.machine.read(0xC0000000, 4) == 0xA1);
+  bench.function->set_intx(true);
+  REQUIRE(line.level);
+  CHECK(bench.machine.root->unplug({3, 0}) == bench.function);
+  CHECK(bench.machine.root->unplug({3, 0}) == nullptr);
+  CHECK_FALSE(line.level);
+  bench.function->set_intx(true);  // a request that ended late
+  CHECK_FALSE(line.level);
+  // A vCPU that had the function in hand still writes to it: nothing comes back.
+  bench.function->config_write(0x14, 4, 0xC0000000);
+  bench.function->config_write(0x04, 2, 2);
+  CHECK(bench.machine.read(0xC0000000, 4) == 0xFFFFFFFF);
+  CHECK_FALSE(bench.function->in_use());
+}
+
+TEST_CASE("function_is_in_use_while_an_access_is_under_way_and_closed_after_it") {
+  // A handler during whose access the function is unplugged.
+  class Slow final : public IoHandler {
+   public:
+    uint64_t io_read(IoAccess) override {
+      during();
+      return ++reads;
+    }
+    void io_write(IoAccess, uint64_t) override {}
+    std::function<void()> during;
+    uint64_t reads = 0;
+  };
+  class Function final : public PciFunction {
+   public:
+    Function(const DeviceEnv& env, const std::shared_ptr<IoHandler>& handler) : PciFunction("slow", {}, env) {
+      add_bar(1, BarKind::memory32, 4096, handler);
+    }
+  };
+  TestMachine machine;
+  const auto slow = std::make_shared<Slow>();
+  const auto function = std::make_shared<Function>(*machine.env, slow);
+  must(machine.root->plug({3, 0}, function, false));
+  machine.set_config(3, 0x14, 0xC0000000);
+  machine.set_config(3, 0x04, 2, 2);
+  uint64_t inner = 0;
+  slow->during = [&] {
+    CHECK(function->in_use());
+    machine.root->unplug({3, 0});
+    CHECK(function->in_use());
+    // Another vCPU, which looks at the bus as it was.
+    inner = machine.read(0xC0000000, 4);
+  };
+  CHECK(machine.read(0xC0000000, 4) == 1);
+  CHECK(inner == 0xFFFFFFFF);
+  CHECK(slow->reads == 1);
+  CHECK_FALSE(function->in_use());
+}
+
 TEST_CASE("root_has_one_function_an_address_and_none_elsewhere") {
   Bench bench;
   CHECK_FALSE(bench.machine.root->plug({3, 0}, bench.function, true));

@@ -151,6 +151,26 @@ TEST_CASE("ACPI tables survive iasl with NUMA cells") {
   CHECK(tables.at("SLIT").bytes[45] == std::byte{20});
 }
 
+TEST_CASE("ACPI tables with PCI hotplug survive iasl") {
+  const AcpiMachine machine = GENERATE(AcpiMachine::microvm, AcpiMachine::pc);
+  const bool pc = machine == AcpiMachine::pc;
+  AcpiConfig config = make(machine, 2);
+  config.pci->hotplug =
+      AcpiHotplug{pc ? AcpiRegister{AcpiSpace::io, 0xAE00} : AcpiRegister{AcpiSpace::memory, 0xFEB01000}, pc ? 2U : 1U};
+  const auto image = build_acpi(config, kGiB);
+  REQUIRE(image);
+  check_sums(*image);
+  compile_again(*image);
+  const AcpiTable dsdt = by_name(*image).at("DSDT");
+  const std::string_view text(reinterpret_cast<const char*>(dsdt.bytes.data()), dsdt.bytes.size());
+  CHECK((text.find("_E01") != std::string_view::npos) == pc);   // the other has its event device
+  CHECK((text.find("S01_") != std::string_view::npos) == !pc);  // the pc's chipset has that slot
+  CHECK(text.find("S00_") == std::string_view::npos);
+  for (unsigned slot = 2; slot < 32; ++slot) {
+    CHECK(text.find(fmt::format("S{:02X}_", slot)) != std::string_view::npos);
+  }
+}
+
 TEST_CASE("ACPI pointers lead from the RSDP to every table") {
   const auto image = build_acpi(make(AcpiMachine::pc, 2), kGiB);
   REQUIRE(image);

@@ -136,12 +136,14 @@ TEST_CASE("Every command of the table does something sensible with good argument
     }
     client.send(fmt::format("{{\"execute\":\"{}\",\"arguments\":{{{}}}}}", command.name, arguments));
     const std::string line = client.line();
-    const bool refused = command.name == "query-balloon" || command.name == "getfd" || command.name == "closefd";
+    const bool refused = command.name == "query-balloon" || command.name == "getfd" || command.name == "closefd" ||
+                         command.name == "device_add";
     INFO(line);
     CHECK(has(line, refused ? "\"error\"" : "\"return\""));
   }
   CHECK(f.target.calls == std::vector<std::string>{"announce t", "balloon 5", "balloon period 5", "resize t 5", "cont",
-                                                   "nmi", "quit", "save t true", "link t true", "stop", "power", "reset"});
+                                                   "remove t", "nmi", "quit", "save t true", "link t true", "stop", "power",
+                                                   "reset"});
 }
 
 TEST_CASE("One query tells all that the single ones tell") {
@@ -164,6 +166,39 @@ TEST_CASE("One query tells all that the single ones tell") {
       result("query-net") ==
       R"([{"device":"net0","mac":"52:54:00:00:00:01","link":true,"kind":"tap","interface":"tap0","vhost":false,"queues":1,"slot":4}])");
   CHECK(result("query-iothreads") == R"([{"id":"io0","thread-id":77,"time-ns":88}])");
+}
+
+TEST_CASE("A device is added from settings and descriptors by name") {
+  Fixture f;
+  Client client(f);
+  (void)client.line();
+  const auto ask = [&client](std::string_view arguments) {
+    client.send(fmt::format(R"({{"execute":"device_add","arguments":{{{}}}}})", arguments));
+    return client.line();
+  };
+  const auto pass = [&client](std::string_view name) {
+    const Fd null(::open("/dev/null", O_RDWR));
+    client.send_with(fmt::format(R"({{"execute":"getfd","arguments":{{"fdname":"{}"}}}})", name), {null.get()});
+    CHECK(has(client.line(), "return"));
+  };
+  pass("image");
+  const std::string disk = R"("driver":"virtio-blk","id":"vdb","path":"/b","fd":"image","slot":7)";
+  CHECK(has(ask(disk + R"(,"colour":"red")"), "colour: there is no such setting"));  // and the descriptor is still there
+  CHECK(has(ask(disk), "\"return\":{}"));
+  CHECK(has(ask(disk), "there is no descriptor 'image'"));
+  for (const char* name : {"a", "b", "c"}) {
+    pass(name);
+  }
+  const std::string net = R"("driver":"virtio-net","id":"lan","kind":"tap","mac":"52:54:00:01:02:03")";
+  CHECK(has(ask(net + R"(,"fd":"a")"), "fds, a list"));
+  CHECK(has(ask(net + R"(,"fds":[1])"), "'fds' is not the name of a descriptor"));
+  CHECK(has(ask(net + R"(,"fds":["a","b"],"vhost_fds":"c")"), "\"return\":{}"));
+  CHECK(has(ask(net + R"(,"slot":32)"), "slot: must be a number from 0 to 31"));
+  CHECK(has(ask(net + R"(,"slot":1.5)"), "slot: must be a number"));
+  CHECK(has(ask(R"("driver":"e1000","id":"lan")"), "there is no driver 'e1000'; use virtio-blk or virtio-net"));
+  CHECK(has(ask(R"("driver":"virtio-blk")"), "'id' is missing"));
+  CHECK(f.target.calls ==
+        std::vector<std::string>{"disk vdb at 7 on /b (true)", "net lan 52:54:00:01:02:03 (2 taps, 1 vhosts)"});
 }
 
 TEST_CASE("Guest memory is read in pieces of bounded size") {

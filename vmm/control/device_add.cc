@@ -1,0 +1,100 @@
+#include "vmm/control/device_add.h"
+
+#include "vmm/config/json.h"
+#include "vmm/control/command_call.h"
+
+namespace lodge {
+namespace {
+
+void put(JsonWriter& writer, const ArgumentValue& value) {
+  struct Visitor {
+    JsonWriter& writer;
+    void operator()(std::monostate) const { writer.raw("null"); }
+    void operator()(bool v) const { writer.flag(v); }
+    void operator()(int64_t v) const { writer.signed_number(v); }
+    void operator()(uint64_t v) const { writer.number(v); }
+    void operator()(double v) const { writer.raw(fmt::format("{:.1f}", v)); }  // no setting is one: it will be refused
+    void operator()(const std::string& v) const { writer.text(v); }
+    void operator()(const JsonText& v) const { writer.raw(v.text); }
+  };
+  std::visit(Visitor{writer}, value);
+}
+
+// What is not ours to look at, as the JSON object of the configuration.
+std::string settings_of(const Arguments& arguments) {
+  JsonWriter writer;
+  writer.begin_object();
+  for (const auto& [name, value] : arguments) {
+    if (name != "driver" && name != "fd" && name != "fds" && name != "vhost_fds") {
+      put(writer.key(name), value);
+    }
+  }
+  return writer.end_object().take();
+}
+
+// The names under `argument`: one text or a list of them.
+Result<std::vector<std::string>> names(const Arguments& arguments, std::string_view argument) {
+  const auto it = arguments.find(argument);
+  if (it == arguments.end()) {
+    return std::vector<std::string>();
+  }
+  if (const auto* one = std::get_if<std::string>(&it->second)) {
+    return std::vector<std::string>{*one};
+  }
+  if (auto list = text_list(it->second)) {
+    return std::move(*list);
+  }
+  return fail("device_add: argument '{}' is not the name of a descriptor (or a list of them) that getfd passed", argument);
+}
+
+Result<std::vector<Fd>> take(CommandCall& call, const std::vector<std::string>& names) {
+  std::vector<Fd> descriptors;
+  for (const std::string& name : names) {
+    descriptors.push_back(TRY(call.context.descriptors.take(name)));
+  }
+  return descriptors;
+}
+
+// Settings first: a mistake in them costs no descriptor.
+Result<void> add_disk(CommandCall& call) {
+  DiskSettings disk = TRY(disk_from_json(settings_of(call.arguments)));
+  const auto image = TRY(names(call.arguments, "fd"));
+  if (image.size() > 1 || call.arguments.contains("fds") || call.arguments.contains("vhost_fds")) {
+    return fail("device_add: a disk has one descriptor, fd");
+  }
+  std::vector<Fd> descriptors = TRY(take(call, image));
+  call.target().add_disk(std::move(disk), descriptors.empty() ? Fd() : std::move(descriptors.front()), call.done());
+  return {};
+}
+
+Result<void> add_net(CommandCall& call) {
+  NetSettings net = TRY(net_from_json(settings_of(call.arguments)));
+  if (call.arguments.contains("fd")) {
+    return fail("device_add: a NIC's descriptors are fds, a list");
+  }
+  const auto tap_names = TRY(names(call.arguments, "fds"));
+  const auto vhost_names = TRY(names(call.arguments, "vhost_fds"));
+  std::vector<Fd> taps = TRY(take(call, tap_names));
+  std::vector<Fd> vhosts = TRY(take(call, vhost_names));
+  call.target().add_net(std::move(net), std::move(taps), std::move(vhosts), call.done());
+  return {};
+}
+
+}  // namespace
+
+void device_add(CommandCall& call) {
+  const std::string driver = call.text("driver");
+  Result<void> outcome;
+  if (driver == "virtio-blk") {
+    outcome = add_disk(call);
+  } else if (driver == "virtio-net") {
+    outcome = add_net(call);
+  } else {
+    outcome = fail("device_add: there is no driver '{}'; use virtio-blk or virtio-net", driver);
+  }
+  if (!outcome) {
+    call.finish(outcome);
+  }
+}
+
+}  // namespace lodge

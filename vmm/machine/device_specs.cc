@@ -1,0 +1,148 @@
+#include "vmm/machine/device_specs.h"
+
+#include <fcntl.h>
+#include <algorithm>
+
+#include "base/hex.h"
+#include "devices/block/raw.h"
+#include "devices/net/none.h"
+#include "devices/net/passt.h"
+#include "devices/net/tap.h"
+
+namespace lodge {
+namespace {
+
+constexpr uint16_t kMaxAutoDiskQueues = 4;
+
+ErrorAction error_action(DiskError error) {
+  switch (error) {
+    case DiskError::report: return ErrorAction::report;
+    case DiskError::ignore: return ErrorAction::ignore;
+    case DiskError::stop: return ErrorAction::stop;
+    case DiskError::enospc: return ErrorAction::enospc;
+  }
+  return ErrorAction::report;
+}
+
+CacheMode cache_mode(DiskCache cache) {
+  switch (cache) {
+    case DiskCache::none: return CacheMode::none;
+    case DiskCache::writeback: return CacheMode::writeback;
+    case DiskCache::writethrough: return CacheMode::writethrough;
+    case DiskCache::directsync: return CacheMode::directsync;
+    case DiskCache::unsafe: return CacheMode::unsafe;
+  }
+  return CacheMode::writeback;
+}
+
+Result<net::MacAddress> parse_mac(std::string_view text) {
+  net::MacAddress mac{};
+  size_t at = 0;
+  for (size_t i = 0; i < mac.size(); ++i) {
+    unsigned value = 0;
+    if (at + 2 > text.size() || (i > 0 && text[at - 1] != ':')) {
+      return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
+    }
+    for (size_t digit = 0; digit < 2; ++digit) {
+      const int v = hex_digit(text[at + digit]);
+      if (v < 0) {
+        return fail("MAC address '{}' is not six bytes; write it as in 52:54:00:12:34:56", text);
+      }
+      value = value * 16 + static_cast<unsigned>(v);
+    }
+    mac[i] = static_cast<uint8_t>(value);
+    at += 3;
+  }
+  if (at != text.size() + 1 || (mac[0] & 1) != 0) {
+    return fail("MAC address '{}' is not the address of one interface; use one whose first byte is even", text);
+  }
+  return mac;
+}
+
+}  // namespace
+
+VirtioPci::Options virtio_options(std::string id, MachineKind machine, const VirtioSettings& settings) {
+  VirtioPci::Options options;
+  options.id = std::move(id);
+  options.transitional = settings.version == VirtioVersion::transitional ||
+                         (settings.version == VirtioVersion::automatic && machine == MachineKind::pc);
+  options.legacy_only = settings.version == VirtioVersion::legacy;
+  options.packed_ring = settings.ring == RingLayout::packed;
+  options.event_index = settings.event_index;
+  options.indirect = settings.indirect;
+  return options;
+}
+
+Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
+                          std::chrono::milliseconds lock_patience) {
+  const std::string& id = disk.id;
+  RawOptions raw;
+  raw.id = id;
+  raw.path = disk.path;
+  raw.fd = Fd(disk.fd);
+  raw.read_only = disk.read_only;
+  raw.cache = cache_mode(disk.cache);
+  raw.discard = disk.discard == DiskDiscard::unmap ? DiscardMode::unmap : DiscardMode::ignore;
+  raw.lock = !disk.shareable;
+  raw.lock_patience = lock_patience;
+  if (disk.bus != "virtio") {
+    return fail("disk '{}': bus '{}' is not offered; use bus=virtio", id, disk.bus);
+  }
+  BlkSpec spec;
+  spec.transport = virtio_options(id, config.machine, disk.virtio);
+  spec.options.id = id;
+  spec.options.backend = TRY(open_raw(std::move(raw)));
+  spec.options.serial = disk.serial;
+  spec.options.queues = disk.queues != 0 ? static_cast<uint16_t>(disk.queues)
+                                         : static_cast<uint16_t>(std::min<uint32_t>(config.cpu.count, kMaxAutoDiskQueues));
+  spec.options.queue_size = static_cast<uint16_t>(disk.queue_size);
+  spec.options.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
+  spec.options.on_io_error = std::move(on_error);
+  return spec;
+}
+
+Result<NetSpec> net_spec(const MachineConfig& config, const NetSettings& net) {
+  const std::string& id = net.id;
+  TapOptions tap;
+  std::vector<Fd> vhosts;
+  for (const int fd : net.fds) {
+    tap.fds.emplace_back(fd);
+  }
+  for (const int fd : net.vhost_fds) {
+    vhosts.emplace_back(fd);
+  }
+  NetSpec spec;
+  spec.transport = virtio_options(id, config.machine, net.virtio);
+  spec.options.id = id;
+  spec.options.mac = TRY_CONTEXT(parse_mac(net.mac), id);
+  spec.options.mtu = static_cast<uint16_t>(net.mtu);
+  spec.options.link_up = net.link;
+  switch (net.kind) {
+    case NetKind::none: spec.options.port = TRY(open_none(static_cast<uint16_t>(net.queues))); break;
+    case NetKind::tap:
+      tap.id = id;
+      tap.name = net.tap;
+      tap.queue_pairs = static_cast<uint16_t>(net.queues);
+      spec.options.port = TRY(open_tap(std::move(tap)));
+      break;
+    case NetKind::user: {
+      PasstOptions passt;
+      passt.id = id;
+      spec.options.port = TRY(open_passt(std::move(passt)));
+      break;
+    }
+  }
+  if (net.vhost) {
+    spec.transport.packed_ring = false;  // vhost knows split rings only
+    for (size_t pair = 0; pair < spec.options.port.queues.size(); ++pair) {
+      Fd fd = pair < vhosts.size() ? std::move(vhosts[pair]) : Fd(::open("/dev/vhost-net", O_RDWR | O_CLOEXEC));
+      if (!fd.valid()) {
+        return fail_errno(errno, "NIC '{}': cannot open /dev/vhost-net; load vhost_net, or leave vhost off", id);
+      }
+      spec.options.vhost.push_back(TRY(VhostNet::create(std::move(fd), id)));
+    }
+  }
+  return spec;
+}
+
+}  // namespace lodge
