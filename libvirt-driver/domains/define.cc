@@ -21,13 +21,17 @@ Answer<DomainConfig> Driver::read_definition(std::string_view xml, bool validate
     TRY_VOID(validate_schema(xml, kSchema));
   }
   DomainConfig config = TRY(parse_domain(xml));
+  TRY_VOID(complete_definition(config));
+  return config;
+}
+
+Answer<void> Driver::complete_definition(DomainConfig& config) const {
   Defaults defaults;
   defaults.emulator = paths().monitor;
   defaults.machine = "pc";
   defaults.format_of = [](const DomainDisk& disk) { return probe_format(disk.source.path); };
   TRY_VOID(complete(config, defaults));
-  TRY_VOID(check(config));
-  return config;
+  return check(config);
 }
 
 Answer<DomainPtr> Driver::define(std::string_view xml, uint32_t flags) {

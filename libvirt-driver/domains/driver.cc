@@ -283,6 +283,11 @@ void Driver::autostart_all() {
   }
 }
 
+bool Driver::wait_for_removal(std::chrono::milliseconds patience, const std::function<bool()>& gone) {
+  std::unique_lock lock(removal_mutex_);
+  return removed_.wait_for(lock, patience, gone);
+}
+
 void Driver::device_deleted(const DomainPtr& domain, const std::string& alias) {
   const rpc::DomainName who = domain->change([&](DomainView& view) {
     if (view.live) {
@@ -294,6 +299,10 @@ void Driver::device_deleted(const DomainPtr& domain, const std::string& alias) {
     return view.rpc_name();
   });
   write_status(domain);
+  {
+    const std::scoped_lock lock(removal_mutex_);
+    removed_.notify_all();
+  }
   events_.emit(VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
                rpc::DomainEventCallbackDeviceRemovedMsg{.callback_id = 0, .dom = who, .dev_alias = alias});
 }

@@ -50,6 +50,8 @@ class Driver {
   // Replaces what is told of the running guest, and its status file; under the domain's job.
   void replace_live(const DomainPtr& domain, DomainConfig config);
   // Checks and completes a definition as a client gave it.
+  // Fills in what a definition leaves open, and checks it.
+  [[nodiscard]] Answer<void> complete_definition(DomainConfig& config) const;
   [[nodiscard]] Answer<DomainConfig> read_definition(std::string_view xml, bool validate) const;
 
   // start.cc
@@ -65,6 +67,9 @@ class Driver {
 
   // The run of an active domain with a monitor that answers. Error: OPERATION_INVALID "domain is not running".
   [[nodiscard]] static Answer<std::shared_ptr<Run>> running(const DomainView& view);
+
+  // Waits until `gone` holds, which is looked at whenever a guest has let go of a device. False: it did not in time.
+  [[nodiscard]] bool wait_for_removal(std::chrono::milliseconds patience, const std::function<bool()>& gone);
 
   // Runs `fn` on a worker.
   void post(std::function<void()> fn) { post_(std::move(fn)); }
@@ -89,6 +94,8 @@ class Driver {
   EventHub events_;
   HostService host_;
   std::atomic<int32_t> next_id_ = 1;
+  std::mutex removal_mutex_;
+  std::condition_variable removed_;
 };
 
 }  // namespace lodge

@@ -1,0 +1,171 @@
+#include "libvirt-driver/domains/hotplug.h"
+
+#include <fcntl.h>
+#include <libvirt/libvirt.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/taps.h"
+#include "libvirt-driver/xml/domain_defaults.h"
+
+namespace lodge {
+namespace {
+
+constexpr std::chrono::seconds kDetachPatience{5};  // as libvirt's qemu driver waits
+
+std::unexpected<CallError> not_live(std::string_view what) {
+  return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "{} of a running guest stay as they are; use --config", what);
+}
+
+// Passes a descriptor under a name.
+Answer<void> pass(Monitor& monitor, const std::string& name, Fd fd) {
+  std::vector<Fd> fds;
+  fds.push_back(std::move(fd));
+  TRY(monitor.execute("getfd", {{"fdname", name}}, std::move(fds), Monitor::kPatience));
+  return {};
+}
+
+// The image as the monitor would open it itself.
+Answer<Fd> open_image(const DomainDisk& disk) {
+  const bool direct = disk.driver.cache == DiskCacheMode::none || disk.driver.cache == DiskCacheMode::directsync;
+  const bool sync = disk.driver.cache == DiskCacheMode::writethrough || disk.driver.cache == DiskCacheMode::directsync;
+  auto fd =
+      open_file(disk.source.path, (disk.readonly ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0) | (sync ? O_DSYNC : 0));
+  if (!fd) {
+    return std::unexpected(CallError(context(fd.error(), fmt::format("disk '{}'", disk.target)).error()));
+  }
+  return std::move(*fd);
+}
+
+Answer<void> plug_disk(Monitor& monitor, const DomainDisk& disk) {
+  Json settings = TRY(disk_json(disk));
+  const std::string name = "image-" + disk.alias;
+  TRY_VOID(pass(monitor, name, TRY(open_image(disk))));
+  settings["driver"] = "virtio-blk";
+  settings["fd"] = name;
+  const auto added = monitor.execute("device_add", settings);
+  if (!added) {
+    (void)monitor.execute("closefd", {{"fdname", name}});
+    return std::unexpected(added.error());
+  }
+  return {};
+}
+
+Answer<void> plug_interface(Monitor& monitor, DomainInterface& interface) {
+  if (!wants_tap(interface)) {
+    return not_live("interfaces of type 'user'");
+  }
+  Json settings = TRY(interface_json(interface));
+  Tap tap = TRY(make_tap(interface));
+  interface.target = tap.name;
+  std::vector<std::string> names;
+  for (Fd& fd : tap.fds) {
+    names.push_back(fmt::format("tap-{}-{}", interface.alias, names.size()));
+    TRY_VOID(pass(monitor, names.back(), std::move(fd)));
+  }
+  settings["driver"] = "virtio-net";
+  settings["fds"] = names;
+  settings["tap"] = tap.name;
+  const auto added = monitor.execute("device_add", settings);
+  if (!added) {
+    for (const std::string& name : names) {
+      (void)monitor.execute("closefd", {{"fdname", name}});
+    }
+    return std::unexpected(added.error());
+  }
+  return {};
+}
+
+// The device that add_device() put last into the definition.
+template <class T>
+T* last_of(std::vector<T>& before, std::vector<T>& after) {
+  return after.size() > before.size() ? &after.back() : nullptr;
+}
+
+bool is_there(const DomainPtr& domain, const std::string& alias) {
+  const DomainView view = domain->view();
+  const auto has = [&alias](const auto& devices) {
+    return std::ranges::any_of(devices, [&](const auto& device) { return device.alias == alias; });
+  };
+  return view.live && (has(view.live->devices.disks) || has(view.live->devices.interfaces));
+}
+
+}  // namespace
+
+Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& device) {
+  const DomainView view = domain->view();
+  const auto run = TRY(Driver::running(view));
+  if (!std::holds_alternative<DomainDisk>(device) && !std::holds_alternative<DomainInterface>(device)) {
+    return not_live("devices other than disks and interfaces");
+  }
+  DomainConfig live = *view.live;
+  DomainConfig before = live;
+  TRY_VOID(add_device(live, device));
+  TRY_VOID(driver.complete_definition(live));
+  assign_aliases(live);
+  std::string alias;
+  if (DomainDisk* disk = nullptr; std::holds_alternative<DomainDisk>(device)) {
+    // Disks are kept in the order of their targets: the new one is the one that was not there.
+    for (DomainDisk& candidate : live.devices.disks) {
+      if (std::ranges::none_of(before.devices.disks,
+                               [&](const DomainDisk& old) { return old.target == candidate.target; })) {
+        disk = &candidate;
+      }
+    }
+    if (disk == nullptr) {
+      return call_error(VIR_ERR_INTERNAL_ERROR, "the disk is not in the definition");
+    }
+    TRY_VOID(plug_disk(*run->monitor, *disk));
+    alias = disk->alias;
+  } else if (DomainInterface* interface = last_of(before.devices.interfaces, live.devices.interfaces)) {
+    TRY_VOID(plug_interface(*run->monitor, *interface));
+    alias = interface->alias;
+  }
+  driver.replace_live(domain, std::move(live));
+  driver.events().emit(VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+                       rpc::DomainEventCallbackDeviceAddedMsg{.callback_id = 0, .dom = view.rpc_name(), .dev_alias = alias});
+  return {};
+}
+
+Answer<void> detach_live(Driver& driver, const DomainPtr& domain, const Device& device) {
+  const DomainView view = domain->view();
+  const auto run = TRY(Driver::running(view));
+  const Device found = TRY(find_device(*view.live, device));
+  std::string alias;
+  if (const auto* disk = std::get_if<DomainDisk>(&found)) {
+    alias = disk->alias;
+  } else if (const auto* interface = std::get_if<DomainInterface>(&found)) {
+    alias = interface->alias;
+  } else {
+    return not_live("devices other than disks and interfaces");
+  }
+  TRY(run->monitor->execute("device_del", {{"id", alias}}));
+  if (!driver.wait_for_removal(kDetachPatience, [&] { return !is_there(domain, alias); })) {
+    log_info("domain", "'{}': the guest has not let go of '{}' yet", view.name, alias);
+  }
+  return {};
+}
+
+Answer<void> update_live(Driver& driver, const DomainPtr& domain, const Device& device) {
+  const DomainView view = domain->view();
+  const auto run = TRY(Driver::running(view));
+  const auto* wanted = std::get_if<DomainInterface>(&device);
+  if (wanted == nullptr) {
+    return not_live("devices other than interfaces");
+  }
+  const Device found = TRY(find_device(*view.live, device));
+  const auto& old = std::get<DomainInterface>(found);
+  DomainConfig live = *view.live;
+  for (DomainInterface& interface : live.devices.interfaces) {
+    if (interface.alias == old.alias) {
+      interface.link = wanted->link;
+    }
+  }
+  TRY(run->monitor->execute("set_link", {{"name", old.alias}, {"up", wanted->link != LinkState::down}}));
+  driver.replace_live(domain, std::move(live));
+  return {};
+}
+
+}  // namespace lodge
