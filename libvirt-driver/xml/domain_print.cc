@@ -37,7 +37,7 @@ void drop_chosen(T& device) {
     }
   } else if constexpr (std::is_same_v<T, DomainChannel>) {
     device.state = ChannelState::absent;
-    if (device.source.type == CharType::unix_socket && device.source.path.starts_with(kChannelDirectory)) {
+    if (device.source.type == CharType::unix_socket && is_chosen_socket(device.source.path)) {
       device.source.path.clear();
       device.source.mode = SocketMode::absent;
     }
@@ -90,6 +90,10 @@ void prepare(T& device, PrintOptions options) {
 }
 
 }  // namespace
+
+bool is_chosen_socket(std::string_view path) {
+  return path.starts_with("/run/") && path.find("/libvirt/lodge/") != std::string_view::npos;
+}
 
 void drop_live(DomainConfig& config) {
   config.id = -1;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "libvirt-driver/xml/domain_config.h"
 
@@ -21,7 +22,9 @@ struct PrintOptions {
 void drop_live(DomainConfig& config);
 void drop_live(Device& device);
 
-// Paths of sockets that the daemon chooses for channels begin so; they are chosen anew for each run.
-constexpr std::string_view kChannelDirectory = "/run/libvirt/lodge/channel/";
+// Is it a socket that the daemon chose for a channel: in its folder of running domains ("/run/libvirt/lodge/", or of a
+// session
+// "/run/user/1000/libvirt/lodge/")? Such paths are chosen anew for each run.
+[[nodiscard]] bool is_chosen_socket(std::string_view path);
 
 }  // namespace lodge

@@ -104,7 +104,7 @@ TEST_CASE("what belongs to a run is printed live only") {
       <alias name='serial0'/>
     </console>
     <channel type='unix'>
-      <source mode='bind' path='/run/libvirt/lodge/channel/7-web/org.qemu.guest_agent.0'/>
+      <source mode='bind' path='/run/libvirt/lodge/7-web/org.qemu.guest_agent.0'/>
       <target type='virtio' name='org.qemu.guest_agent.0' state='connected'/>
       <alias name='channel0'/>
     </channel>
@@ -170,6 +170,13 @@ TEST_CASE("a migratable document has passwords and aliases, and nothing the othe
   CHECK(text.find("5901") == std::string::npos);
   CHECK(text.find("<alias name='net0'/>") != std::string::npos);
   CHECK(text.find("passwd='x'") != std::string::npos);
+}
+
+TEST_CASE("only the daemon's own sockets are taken out") {
+  CHECK(is_chosen_socket("/run/libvirt/lodge/7-web/agent"));
+  CHECK(is_chosen_socket("/run/user/1000/libvirt/lodge/7-web/agent"));
+  CHECK_FALSE(is_chosen_socket("/run/libvirt/agent"));
+  CHECK_FALSE(is_chosen_socket("/var/lib/libvirt/lodge/agent"));
 }
 
 TEST_CASE("metadata is kept as it was given, with the namespaces it needs") {
