@@ -21,7 +21,9 @@ void note(void* data, xmlErrorPtr error) {
   if (complaint->text.empty() && error->message != nullptr) {
     complaint->text = error->message;
     complaint->text.erase(complaint->text.find_last_not_of('\n') + 1);
-    complaint->line = error->line;
+  }
+  if (complaint->line == 0) {
+    complaint->line = error->line;  // those about a whole element come without; the next one has it
   }
 }
 
