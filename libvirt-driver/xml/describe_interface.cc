@@ -139,8 +139,11 @@ bool from_xml(std::string_view text, MacAddress& mac) {
   MacAddress read;
   size_t at = 0;
   for (size_t i = 0; i < read.bytes.size(); ++i) {
-    if (i != 0 && (at >= text.size() || text[at++] != ':')) {
-      return false;
+    if (i != 0) {
+      if (at >= text.size() || text[at] != ':') {
+        return false;
+      }
+      ++at;
     }
     int value = 0;
     size_t digits = 0;
