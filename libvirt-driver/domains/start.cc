@@ -141,7 +141,7 @@ class Starter {
     if (!greeted) {
       const std::string said = log_tail(log_.get(), log_offset_);
       return call_error(VIR_ERR_INTERNAL_ERROR, "the monitor of domain '{}' {}: {}", live_.name,
-                        wait_for_end(run_->process, 0) ? "ended while starting" : "did not answer",
+                        wait_for_end(run_->process, 1000) ? "ended while starting" : "did not answer",
                         said.empty() ? "it said nothing" : said);
     }
     return {};
