@@ -3,6 +3,7 @@ import os
 import pty
 import signal
 import subprocess
+import termios
 
 from . import places
 from .guest import Guest
@@ -89,8 +90,12 @@ class Daemon:
         return errors
 
     def tail(self):
-        """The end of the daemon's log."""
-        return "\n".join(self.said().splitlines()[-20:])
+        """The end of the daemon's log and of the guests'."""
+        parts = [line for line in self.said().splitlines() if " debug " not in line][-20:]
+        for name in sorted(os.listdir(f"{self.folder}/log")):
+            with open(f"{self.folder}/log/{name}", encoding="utf-8", errors="replace") as log:
+                parts += [f"-- {name}"] + log.read().splitlines()[-10:]
+        return "\n".join(parts)
 
     def define(self, name, **options):
         """Defines a domain (see domain_xml)."""
@@ -114,6 +119,8 @@ class Console:
         os.close(slave)
         self.stream = Stream(self.master, f"console of {name}")
         self.stream.wait_for("Escape character is", places.COMMAND_SECONDS)
+        # only then does virsh take over the terminal; what is typed before is thrown away
+        until(lambda: not termios.tcgetattr(self.master)[3] & termios.ECHO, "virsh has the terminal", places.COMMAND_SECONDS)
         self.guest = Guest(self.stream, lambda data: os.write(self.master, data))
 
     def close(self):
