@@ -49,7 +49,7 @@ Answer<NodeGetInfoRet> node_get_info(Call& call, const NodeGetInfoArgs&) {
   const NodeInfo info = TRY(node_info(paths(call)));
   NodeGetInfoRet reply;
   for (size_t i = 0; i < std::min(info.model.size(), reply.model.size() - 1); ++i) {
-    reply.model.at(i) = info.model[i];
+    reply.model.at(i) = static_cast<unsigned char>(info.model[i]);
   }
   reply.memory = info.memory_kib;
   reply.cpus = static_cast<int32_t>(info.cpus);
@@ -114,6 +114,7 @@ Answer<NodeAllocPagesRet> node_alloc_pages(Call& call, const NodeAllocPagesArgs&
                       args.page_counts.size());
   }
   std::vector<PagePool> pools;
+  pools.reserve(args.page_sizes.size());
   for (size_t i = 0; i < args.page_sizes.size(); ++i) {
     pools.push_back({.size_kib = args.page_sizes[i], .count = args.page_counts[i]});
   }

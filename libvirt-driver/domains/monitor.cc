@@ -40,7 +40,7 @@ class ControlMonitor : public Monitor, public std::enable_shared_from_this<Contr
 
   Answer<Json> execute(const std::string& verb, const Json& arguments, std::vector<Fd> fds,
                        std::chrono::milliseconds patience) override {
-    auto [id, future] = send(verb, arguments, std::move(fds));
+    auto [id, future] = send(verb, arguments, fds);
     if (future.wait_for(patience) == std::future_status::ready) {
       return future.get();
     }
@@ -51,7 +51,7 @@ class ControlMonitor : public Monitor, public std::enable_shared_from_this<Contr
   }
 
   std::future<Answer<Json>> begin(const std::string& verb, const Json& arguments, std::vector<Fd> fds) override {
-    return std::move(send(verb, arguments, std::move(fds)).second);
+    return std::move(send(verb, arguments, fds).second);
   }
 
   Answer<std::string> raw(const std::string& request) override {
@@ -89,15 +89,15 @@ class ControlMonitor : public Monitor, public std::enable_shared_from_this<Contr
   };
   using Sent = std::pair<uint64_t, std::future<Answer<Json>>>;
 
-  Sent send(const std::string& verb, const Json& arguments, std::vector<Fd> fds) {
+  Sent send(const std::string& verb, const Json& arguments, const std::vector<Fd>& fds) {
     Json request{{"execute", verb}};
     if (!arguments.empty()) {
       request["arguments"] = arguments;
     }
-    return send_object(std::move(request), std::move(fds), false);
+    return send_object(std::move(request), fds, false);
   }
 
-  Sent send_object(Json request, std::vector<Fd> fds, bool raw) {
+  Sent send_object(Json request, const std::vector<Fd>& fds, bool raw) {
     Pending pending;
     pending.raw = raw;
     pending.verb = request.value("execute", "");

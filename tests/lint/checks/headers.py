@@ -7,7 +7,7 @@ from checks import tracked
 
 
 def compiles(path):
-    command = ["g++", "-std=c++23", "-D_GNU_SOURCE", "-I.", "-Wall", "-Wextra", "-Werror",
+    command = ["g++", "-std=c++23", "-D_GNU_SOURCE", "-I.", "-Ibuild/release/generated", "-I/usr/include/libxml2", "-Wall", "-Wextra", "-Werror",
                "-Wno-missing-field-initializers", "-Wno-maybe-uninitialized", "-fsyntax-only", "-x", "c++", "-include", path, "/dev/null"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     first = next((line for line in done.stderr.splitlines() if "error" in line), "")
