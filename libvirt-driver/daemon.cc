@@ -172,6 +172,9 @@ void notify(std::string_view text) {
     address.sun_path[0] = 0;
   }
   const Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) {
+    return;
+  }
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
   (void)::sendto(fd.get(), text.data(), text.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), size);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Makes C++ of procedures.txt: one struct for each procedure's arguments and results, and the rows of the table.
 
-usage: generate.py PROCEDURES OUTPUT_FOLDER     writes protocol.h and procedure_rows.h there
+usage: generate.py PROCEDURES OUTPUT_FOLDER     writes protocol.h, procedure_rows.h and shape_checks.h there
 """
 import re
 import sys
@@ -165,9 +165,25 @@ def rows_header(rows):
     return "\n".join(out)
 
 
+def checks_header(rows):
+    """shape_checks.h"""
+    out = ["// Made by generate.py from procedures.txt: the decoder of every procedure's arguments, for the fuzzers.", "#pragma once", "",
+           "#include <cstdlib>", "", '#include "libvirt-driver/rpc/protocol.h"', "", "namespace lodge::rpc {", "",
+           "struct ShapeCheck {", "  int32_t number;", "  void (*decode_again)(std::span<const uint8_t>);", "};", "",
+           "// What was decoded has one encoding, which decodes to the same.", "template <class Args>",
+           "void decode_again(std::span<const uint8_t> bytes) {", "  if (const auto args = decode<Args>(bytes)) {",
+           "    const auto once = encode(*args);", "    const auto twice = decode<Args>(once);",
+           "    if (!twice || encode(*twice) != once) {", "      std::abort();", "    }", "  }", "}", "",
+           "inline constexpr ShapeCheck kShapeChecks[] = {"]
+    out += [f"    {{{row.number}, decode_again<{camel(row.name)}Args>}}," for row in rows if not row.forward and not row.event]
+    out += ["};", "", "}  // namespace lodge::rpc", ""]
+    return "\n".join(out)
+
+
 def main():
     rows = read_rows(sys.argv[1])
-    for name, text in (("protocol.h", shapes_header(rows)), ("procedure_rows.h", rows_header(rows))):
+    for name, text in (("protocol.h", shapes_header(rows)), ("procedure_rows.h", rows_header(rows)),
+                       ("shape_checks.h", checks_header(rows))):
         with open(f"{sys.argv[2]}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
 

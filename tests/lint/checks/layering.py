@@ -24,7 +24,7 @@ MAY_SEE = {
     "libvirt-driver/host": ["base", "vmm/kvm/kvm_abi.h", "libvirt-driver"],  # the kernel's header made right for C++
 }
 # Made by the build (libvirt-driver/rpc/generate.py).
-GENERATED = ("libvirt-driver/rpc/protocol.h", "libvirt-driver/rpc/procedure_rows.h")
+GENERATED = ("libvirt-driver/rpc/protocol.h", "libvirt-driver/rpc/procedure_rows.h", "libvirt-driver/rpc/shape_checks.h")
 # Who may name which outside header.
 ONLY = {
     r"<liburing\.h>": ["base/io/"],

@@ -1,0 +1,34 @@
+// Bytes of a client: cut into messages, and each message's payload read as the arguments of its procedure.
+#include <algorithm>
+
+#include "libvirt-driver/rpc/frames.h"
+#include "libvirt-driver/rpc/shape_checks.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace lodge::rpc;
+  std::span<const uint8_t> bytes(data, size);
+  FrameReader reader;
+  while (!bytes.empty()) {
+    const auto space = reader.space();
+    // Pieces of uneven sizes, as sockets give them.
+    const size_t piece = std::min({space.size(), bytes.size(), size_t{1} + bytes.front() % 64U});
+    std::ranges::copy(bytes.first(piece), space.begin());
+    reader.filled(piece);
+    bytes = bytes.subspan(piece);
+    while (true) {
+      const auto frame = reader.next();
+      if (!frame) {
+        return 0;
+      }
+      if (!frame->has_value()) {
+        break;
+      }
+      for (const ShapeCheck& check : kShapeChecks) {
+        if (check.number == (**frame).header.procedure) {
+          check.decode_again((**frame).payload);
+        }
+      }
+    }
+  }
+  return 0;
+}
