@@ -75,7 +75,6 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
     mark(domain, run.get(), VIR_DOMAIN_RUNNING,
          domain->view().reason == VIR_DOMAIN_PAUSED_STARTING_UP ? VIR_DOMAIN_RUNNING_BOOTED : VIR_DOMAIN_RUNNING_UNPAUSED);
   } else if (name == "SHUTDOWN") {
-    const std::string reason = text_in(data, "reason");
     const bool guest = text_in(data, "guest") == "true";
     run->stop_reason.compare_exchange_strong(none, guest ? VIR_DOMAIN_SHUTOFF_SHUTDOWN : VIR_DOMAIN_SHUTOFF_DESTROYED);
     events_.lifecycle(who, VIR_DOMAIN_EVENT_SHUTDOWN,
@@ -247,14 +246,11 @@ void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run,
       }
     });
   }
-  const int before = domain->view().state;
-  int state = before;
+  int state = VIR_DOMAIN_PAUSED;
   if (told->value("running", false)) {
     state = VIR_DOMAIN_RUNNING;
   } else if (status == "guest-panicked") {
     state = VIR_DOMAIN_CRASHED;
-  } else {
-    state = VIR_DOMAIN_PAUSED;
   }
   const int reason = state == VIR_DOMAIN_CRASHED ? static_cast<int>(VIR_DOMAIN_CRASHED_PANICKED)
                      : state == VIR_DOMAIN_PAUSED

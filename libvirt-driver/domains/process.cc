@@ -90,6 +90,7 @@ Result<Process> spawn(const SpawnRequest& request) {
     actions.put(parked.back().get(), kFirstInherited + static_cast<int>(parked.size()) - 1);
   }
   std::vector<char*> arguments;
+  arguments.reserve(request.command.size() + 1);
   for (const std::string& argument : request.command) {
     arguments.push_back(const_cast<char*>(argument.c_str()));
   }

@@ -248,7 +248,7 @@ void Connection::handle(Frame frame) {
       }
       break;
     case MessageType::stream:
-    case MessageType::stream_hole: handle_stream(std::move(frame)); break;
+    case MessageType::stream_hole: handle_stream(frame); break;
     case MessageType::call:
     case MessageType::call_with_fds: handle_call(std::move(frame)); break;
     case MessageType::reply:
@@ -259,7 +259,7 @@ void Connection::handle(Frame frame) {
   }
 }
 
-void Connection::handle_stream(Frame frame) {
+void Connection::handle_stream(const Frame& frame) {
   const auto it = streams_.find(frame.header.serial);
   if (it != streams_.end()) {
     const auto stream = it->second;

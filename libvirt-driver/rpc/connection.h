@@ -64,7 +64,7 @@ class Connection : public Session {
   asio::awaitable<void> login_watch(std::shared_ptr<Connection> self);
   void handle(Frame frame);
   void handle_call(Frame frame);
-  void handle_stream(Frame frame);
+  void handle_stream(const Frame& frame);
   void start_call(Frame frame);
   void finish_call(const MessageHeader& header, Answer<std::vector<uint8_t>> answer, std::vector<Fd> fds,
                    std::optional<StreamRequest> stream);

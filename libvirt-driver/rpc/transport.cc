@@ -73,7 +73,7 @@ class UnixTransport : public Transport {
         bytes = bytes.subspan(static_cast<size_t>(sent));
         continue;
       }
-      const auto ready = co_await wait_to_write();
+      const auto ready = co_await wait_to_write(errno);
       if (!ready) {
         co_return ready;
       }
@@ -84,7 +84,7 @@ class UnixTransport : public Transport {
   asio::awaitable<Result<void>> write_fds(std::span<const Fd> fds) override {
     for (const Fd& fd : fds) {
       while (!send_fd(fd)) {
-        const auto ready = co_await wait_to_write();
+        const auto ready = co_await wait_to_write(errno);
         if (!ready) {
           co_return ready;
         }
@@ -139,9 +139,9 @@ class UnixTransport : public Transport {
   }
 
   // After a send that failed: waits if it only has to.
-  asio::awaitable<Result<void>> wait_to_write() {
-    if (errno != EAGAIN && errno != EINTR) {
-      co_return fail_errno(errno, "write to the client");
+  asio::awaitable<Result<void>> wait_to_write(int code) {
+    if (code != EAGAIN && code != EINTR) {
+      co_return fail_errno(code, "write to the client");
     }
     const auto [error] = co_await socket_.async_wait(asio::socket_base::wait_write, kAwait);
     if (error) {

@@ -9,8 +9,8 @@ from support import places
 from support.daemon import URI, Daemon, domain_xml
 from support.wait import until
 
-GUESTS = 20
-KILLS = 50
+GUESTS = 6
+KILLS = 10
 IDLE = f"{places.TREE}/build/release/guests/idle"
 
 
@@ -25,7 +25,7 @@ def daemon(tmp_path):
 
 def xml(name):
     """A domain with a guest that sleeps."""
-    return domain_xml(name, kernel=IDLE, initrd="", memory=8, devices="<memballoon model='none'/>")
+    return domain_xml(name, kernel=IDLE, initrd="", memory=16, devices="<memballoon model='none'/>")
 
 
 def monitors():
