@@ -38,6 +38,8 @@ class FileActions {
   FileActions(const FileActions&) = delete;
   FileActions& operator=(const FileActions&) = delete;
   void put(int fd, int as) { ::posix_spawn_file_actions_adddup2(&actions_, fd, as); }
+  // Sockets of clients above all: one that a monitor held would not close when the daemon dies.
+  void close_from(int fd) { ::posix_spawn_file_actions_addclosefrom_np(&actions_, fd); }
   void null_input() { ::posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0); }
   [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
 
@@ -89,6 +91,7 @@ Result<Process> spawn(const SpawnRequest& request) {
     }
     actions.put(parked.back().get(), kFirstInherited + static_cast<int>(parked.size()) - 1);
   }
+  actions.close_from(kFirstInherited + static_cast<int>(parked.size()));
   std::vector<char*> arguments;
   arguments.reserve(request.command.size() + 1);
   for (const std::string& argument : request.command) {

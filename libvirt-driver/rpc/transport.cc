@@ -1,5 +1,6 @@
 #include "libvirt-driver/rpc/transport.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -21,6 +22,7 @@ class UnixTransport : public Transport {
   explicit UnixTransport(asio::local::stream_protocol::socket socket) : socket_(std::move(socket)) {
     boost::system::error_code ignored;
     socket_.native_non_blocking(true, ignored);
+    ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);  // Asio's accept does not set it
   }
 
   Peer peer() const override {
@@ -159,6 +161,7 @@ class TcpTransport : public Transport {
     boost::system::error_code ignored;
     socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
     socket_.set_option(asio::socket_base::keep_alive(true), ignored);
+    ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);
     const auto end = socket_.remote_endpoint(ignored);
     peer_.transport = TransportKind::tcp;
     peer_.address = ignored ? "" : fmt::format("{}:{}", end.address().to_string(), end.port());

@@ -9,8 +9,8 @@ from support import places
 from support.daemon import URI, Daemon, domain_xml
 from support.wait import until
 
-GUESTS = 6
-KILLS = 10
+GUESTS = 20
+KILLS = 50
 IDLE = f"{places.TREE}/build/release/guests/idle"
 
 
