@@ -5,6 +5,7 @@
 #include <libvirt/libvirt.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <filesystem>
@@ -37,6 +38,11 @@ uint64_t number_in(const Json& data, const char* key) {
 std::string text_in(const Json& data, const char* key) {
   const auto it = data.find(key);
   return it != data.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+bool flag_in(const Json& data, const char* key) {
+  const auto it = data.find(key);
+  return it != data.end() && (*it == Json(true) || *it == Json("true"));
 }
 
 }  // namespace
@@ -75,7 +81,7 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
     mark(domain, run.get(), VIR_DOMAIN_RUNNING,
          domain->view().reason == VIR_DOMAIN_PAUSED_STARTING_UP ? VIR_DOMAIN_RUNNING_BOOTED : VIR_DOMAIN_RUNNING_UNPAUSED);
   } else if (name == "SHUTDOWN") {
-    const bool guest = text_in(data, "guest") == "true";
+    const bool guest = flag_in(data, "guest");
     run->stop_reason.compare_exchange_strong(none, guest ? VIR_DOMAIN_SHUTOFF_SHUTDOWN : VIR_DOMAIN_SHUTOFF_DESTROYED);
     events_.lifecycle(who, VIR_DOMAIN_EVENT_SHUTDOWN,
                       guest ? VIR_DOMAIN_EVENT_SHUTDOWN_GUEST : VIR_DOMAIN_EVENT_SHUTDOWN_HOST);
@@ -103,7 +109,7 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
     const std::string alias = text_in(data, "device");
     const std::string action = text_in(data, "action");
     const bool stops = action == "stop";
-    const std::string why = text_in(data, "nospace") == "true" ? "enospc" : "";
+    const std::string why = flag_in(data, "nospace") ? "enospc" : "";
     std::string source;
     domain->change([&](DomainView& view) {
       for (const DomainDisk& disk : view.live ? view.live->devices.disks : std::vector<DomainDisk>()) {
@@ -171,6 +177,13 @@ Result<void> Driver::load() {
     });
   }
   std::vector<StoredStatus> statuses = load_statuses(paths());
+  // What was spawned and not written down before the last daemon died: its client has had no answer, its guest has not run.
+  for (const Process& process : marked_processes(paths().run)) {
+    if (std::ranges::none_of(statuses, [&](const StoredStatus& status) { return status.pid == process.pid; })) {
+      log_info("domain", "process {} was being started when the last daemon ended; it is removed", process.pid);
+      kill_process(process, SIGKILL);
+    }
+  }
   for (const StoredStatus& status : statuses) {
     next_id_ = std::max(next_id_.load(), status.id + 1);
   }

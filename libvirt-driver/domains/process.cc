@@ -9,11 +9,13 @@
 
 #include <charconv>
 #include <csignal>
+#include <filesystem>
 
 namespace lodge {
 namespace {
 
 constexpr int kFirstInherited = 3;
+constexpr std::string_view kMark = "LODGE_RUN_FOLDER=";
 constexpr int kParked = 512;  // where descriptors wait while the low numbers are given out
 
 // Field 22 of /proc/PID/stat; the program's name before it may hold anything but ends at the last parenthesis.
@@ -100,7 +102,8 @@ Result<Process> spawn(const SpawnRequest& request) {
   arguments.push_back(nullptr);
   char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   char language[] = "LC_ALL=C";
-  char* environment[] = {path, language, nullptr};
+  std::string mark = fmt::format("{}{}", kMark, request.folder);
+  char* environment[] = {path, language, mark.data(), nullptr};
   const Attributes attributes;
   Process process;
   const int code = ::posix_spawn(&process.pid, request.command.front().c_str(), actions.get(), attributes.get(),
@@ -123,6 +126,29 @@ Result<Process> find_process(pid_t pid, uint64_t start_time) {
     return fail("process {} is another one now", pid);
   }
   return process;
+}
+
+std::vector<Process> marked_processes(const std::string& folder) {
+  std::vector<Process> found;
+  const std::string wanted = fmt::format("{}{}/", kMark, folder);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string name = entry.path().filename();
+    pid_t pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr != name.data() + name.size()) {
+      continue;
+    }
+    const auto environment = read_file(entry.path().string() + "/environ", 65536);
+    if (!environment || environment->find(wanted) == std::string::npos) {
+      continue;
+    }
+    const auto start_time = start_time_of(pid);
+    auto process = start_time ? find_process(pid, *start_time) : Result<Process>(std::unexpected(start_time.error()));
+    if (process) {
+      found.push_back(std::move(*process));
+    }
+  }
+  return found;
 }
 
 bool wait_for_end(const Process& process, int milliseconds) {

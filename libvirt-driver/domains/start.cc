@@ -124,11 +124,11 @@ class Starter {
   }
 
   Answer<void> launch() {
-    // The folder is among the arguments so that a daemon that comes after a crash finds the process.
     SpawnRequest request{.command = {driver_.paths().monitor, "run", "--name", live_.name, "--config",
                                      fmt::format("/proc/self/fd/{}", description_)},
                          .fds = {},
-                         .output = log_.get()};
+                         .output = log_.get(),
+                         .folder = run_->folder};
     for (const Fd& fd : inherited_) {
       request.fds.push_back(fd.get());
     }
