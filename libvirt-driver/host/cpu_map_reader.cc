@@ -81,7 +81,7 @@ class CpuModelReader {
   }
 
   Answer<std::string> name_of(const XmlElement& item) {
-    const std::string name(item.attribute("name"));
+    std::string name(item.attribute("name"));
     if (name.empty() || name.size() > kMaxPerItem) {
       return bad(item, "the name of this {} is missing or too long", item.name);
     }

@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 2> kFallbacks{"allow", "forbid"};
 // The attribute, which must be one of `values` when it is there.
 Answer<std::string> one_of(const XmlElement& element, std::string_view attribute, std::span<const std::string_view> values,
                            std::string_view what) {
-  const std::string value(element.attribute(attribute));
+  std::string value(element.attribute(attribute));
   if (element.has(attribute) && std::find(values.begin(), values.end(), value) == values.end()) {
     return call_error(VIR_ERR_XML_ERROR, "{}:{}: Invalid value for attribute '{}' in element '{}': '{}'; possible: {}", what,
                       element.line, attribute, element.name, value, fmt::join(values, ", "));

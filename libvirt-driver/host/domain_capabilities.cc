@@ -149,7 +149,8 @@ Answer<void> check_offered(const DomainCapabilitiesRequest& request, const HostF
 Answer<std::string> domain_capabilities_xml(const DomainCapabilitiesRequest& request, const HostFacts& facts,
                                             const CpuModels& models) {
   TRY_VOID(check_offered(request, facts));
-  const offered::Machine& machine = request.machine ? *offered::machine(*request.machine) : offered::kMachines.front();
+  const offered::Machine* named = request.machine ? offered::machine(*request.machine) : nullptr;
+  const offered::Machine& machine = named != nullptr ? *named : offered::kMachines.front();
   XmlText xml;
   xml.open("domainCapabilities");
   xml.text("path", facts.emulator);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 
 #include "libvirt-driver/host/files.h"
 
@@ -63,11 +64,8 @@ Answer<XmlElement> parse_xml(std::string_view text, std::string_view what) {
   if (text.size() > kMaxText) {
     return call_error(VIR_ERR_XML_ERROR, "{} has {} bytes; {} are possible", what, text.size(), kMaxText);
   }
-  static const bool kReady = [] {  // libxml2 wants this once before threads use it
-    xmlInitParser();
-    return true;
-  }();
-  (void)kReady;
+  static std::once_flag once;  // libxml2 wants this before threads use it
+  std::call_once(once, xmlInitParser);
   const std::unique_ptr<xmlParserCtxt, decltype(&xmlFreeParserCtxt)> parser(xmlNewParserCtxt(), &xmlFreeParserCtxt);
   if (!parser) {
     return call_error(VIR_ERR_NO_MEMORY, "for the XML parser");
