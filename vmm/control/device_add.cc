@@ -49,6 +49,7 @@ Result<std::vector<std::string>> names(const Arguments& arguments, std::string_v
 
 Result<std::vector<Fd>> take(CommandCall& call, const std::vector<std::string>& names) {
   std::vector<Fd> descriptors;
+  descriptors.reserve(names.size());
   for (const std::string& name : names) {
     descriptors.push_back(TRY(call.context.descriptors.take(name)));
   }

@@ -105,6 +105,8 @@ Result<NetSpec> net_spec(const MachineConfig& config, const NetSettings& net) {
   const std::string& id = net.id;
   TapOptions tap;
   std::vector<Fd> vhosts;
+  tap.fds.reserve(net.fds.size());
+  vhosts.reserve(net.vhost_fds.size());
   for (const int fd : net.fds) {
     tap.fds.emplace_back(fd);
   }

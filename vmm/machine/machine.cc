@@ -263,6 +263,7 @@ Result<void> Machine::inject_nmi() const {
 
 std::vector<Machine::IoThread> Machine::io_threads() const {
   std::vector<IoThread> threads;
+  threads.reserve(io_threads_.size());
   for (size_t i = 0; i < io_threads_.size(); ++i) {
     threads.push_back({io_threads_[i]->loop().name(), io_thread_ids_.at(i)});
   }

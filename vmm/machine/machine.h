@@ -148,7 +148,7 @@ class Machine {
   void slot_refused(uint8_t slot);  // any vCPU thread
   void slot_released(uint8_t slot);
   void let_go(const std::string& id);
-  void after_loops(std::function<void()> then);
+  void after_loops(const std::function<void()>& then);
 
   void enqueue(std::function<void(std::function<void()> next)> operation);
   void run_next();

@@ -206,7 +206,7 @@ void Machine::let_go(const std::string& id) {
 }
 
 // `then` runs on control when every I/O loop has been through what it had to do; what it cancelled is closed by then.
-void Machine::after_loops(std::function<void()> then) {
+void Machine::after_loops(const std::function<void()>& then) {
   auto left = std::make_shared<std::atomic<size_t>>(io_threads_.size());
   for (const auto& thread : io_threads_) {
     EventLoop& loop = thread->loop();
