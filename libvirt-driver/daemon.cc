@@ -214,6 +214,9 @@ Result<void> open_sockets(rpc::Server& server, const DaemonConfig& config) {
   for (PassedSocket& socket : passed) {
     const bool is_ro = socket.name.find("-ro") != std::string::npos;
     const bool is_tcp = socket.name.find("-tcp") != std::string::npos;
+    if (socket.name.find("-tls") != std::string::npos) {
+      return fail("the socket '{}' is for TLS, which this version does not speak; stop and disable its unit", socket.name);
+    }
     log_info("daemon", "takes over the socket '{}'", socket.name);
     TRY_VOID(is_tcp ? server.listen_tcp(std::move(socket.fd), tcp)
                     : server.listen_unix(std::move(socket.fd), is_ro ? ro : rw));
@@ -229,6 +232,9 @@ Result<void> open_sockets(rpc::Server& server, const DaemonConfig& config) {
     const std::string alias = at(kAlias);
     TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias, config.unix_sock_rw_perms, config.unix_sock_group)), rw));
     TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias + "-ro", config.unix_sock_ro_perms, config.unix_sock_group)), ro));
+  }
+  if (config.listen_tls) {
+    return fail("listen_tls is set, but this version does not speak TLS; use ssh (lodge+ssh://HOST/system)");
   }
   if (config.listen_tcp) {
     for (Fd& fd : TRY(listen_tcp_at(config.listen_addr, config.tcp_port))) {

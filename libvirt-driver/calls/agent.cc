@@ -1,8 +1,8 @@
 // What the guest's agent does and tells.
 #include <array>
 
+#include "base/base64.h"
 #include "libvirt-driver/calls/calls.h"
-#include "libvirt-driver/core/base64.h"
 #include "libvirt-driver/domains/agent.h"
 
 namespace lodge {
@@ -82,9 +82,10 @@ Answer<void> domain_fstrim(Call& call, const DomainFstrimArgs& args) {
 
 Answer<void> domain_set_user_password(Call& call, const DomainSetUserPasswordArgs& args) {
   TRY_VOID(check_flags(args.flags, VIR_DOMAIN_PASSWORD_ENCRYPTED, "virDomainSetUserPassword"));
+  const std::string password = args.password.value_or("");
   TRY(ask(call, args.dom, "guest-set-user-password",
           {{"username", args.user.value_or("")},
-           {"password", to_base64(args.password.value_or(""))},
+           {"password", to_base64(std::as_bytes(std::span(password)))},
            {"crypted", (args.flags & VIR_DOMAIN_PASSWORD_ENCRYPTED) != 0}}));
   return {};
 }

@@ -1,8 +1,8 @@
 // Memory: how much, how much of it the balloon leaves, what the guest says of it.
 #include <array>
 
+#include "base/base64.h"
 #include "libvirt-driver/calls/calls.h"
-#include "libvirt-driver/core/base64.h"
 #include "libvirt-driver/domains/balloon.h"
 #include "libvirt-driver/domains/proc_stat.h"
 

@@ -229,7 +229,7 @@ Answer<void> add_small(Json& machine, const DomainConfig& config) {
   for (const DomainController& controller : devices.controllers) {
     if (controller.type == ControllerType::virtio_serial && controller.address) {
       if (const auto* pci = std::get_if<PciAddress>(&*controller.address)) {
-        machine["console_slot"] = pci->slot;
+        machine["virtio_serial"] = {{"slot", pci->slot}};
       }
     }
   }
@@ -405,6 +405,7 @@ Answer<Json> machine_json(const DomainConfig& config, const std::string& folder,
   if (config.iothreads) {
     machine["io_threads"] = *config.iothreads;
   }
+  machine["end_file"] = folder + std::string(kEndFile);
   if (fds.control >= 0) {
     machine["control_fd"] = fds.control;
   } else {

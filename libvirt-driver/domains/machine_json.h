@@ -9,6 +9,9 @@
 
 namespace lodge {
 
+// In the folder of a run: the monitor writes there why it ended, for a daemon that was not there to hear it.
+inline constexpr std::string_view kEndFile = "/end.json";
+
 // What the daemon opened for the guest, by the number that it will have in the monitor.
 struct MachineFds {
   int control = -1;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/driver.h"
+#include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/rpc/asio.h"
 
 namespace lodge {
@@ -37,7 +38,7 @@ int suspended_detail(int reason) {
 
 // What the monitor said of its end, for a daemon that was not there to hear it.
 int reason_from_file(const Run& run) {
-  const auto text = read_file(run.folder + "/end.json", 4096);
+  const auto text = read_file(run.folder + std::string(kEndFile), 4096);
   const Json end = text ? Json::parse(*text, nullptr, false) : Json();
   const std::string reason = end.is_object() ? end.value("reason", "") : "";
   if (reason == "guest-shutdown" || reason == "guest-reset" || reason == "debug-exit") {
@@ -99,12 +100,8 @@ void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
     view.run = nullptr;
     view.live = nullptr;
     view.disk_errors.clear();
-    view.state = reason == VIR_DOMAIN_SHUTOFF_CRASHED ? VIR_DOMAIN_CRASHED : VIR_DOMAIN_SHUTOFF;
-    view.reason = reason == VIR_DOMAIN_SHUTOFF_CRASHED ? static_cast<int>(VIR_DOMAIN_CRASHED_PANICKED) : reason;
-    if (view.state == VIR_DOMAIN_CRASHED) {  // a guest that does not run is shut off, whatever ended it
-      view.state = VIR_DOMAIN_SHUTOFF;
-      view.reason = VIR_DOMAIN_SHUTOFF_CRASHED;
-    }
+    view.state = VIR_DOMAIN_SHUTOFF;  // whatever ended it
+    view.reason = reason;
     return true;
   });
   if (mine) {
@@ -181,7 +178,6 @@ Answer<void> Driver::destroy(const DomainPtr& domain, bool graceful) {
 Answer<void> Driver::shutdown(const DomainPtr& domain) {
   const DomainView view = domain->view();
   const auto run = TRY(running(view));
-  run->powered_down = true;
   TRY(run->monitor->execute("system_powerdown"));
   return {};
 }

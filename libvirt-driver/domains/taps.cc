@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 namespace lodge {
@@ -43,13 +42,6 @@ Answer<void> control(int socket, unsigned long verb, ifreq& request, const std::
     return std::unexpected(CallError(fail_errno(errno, "{}", what).error()));
   }
   return {};
-}
-
-Answer<uint64_t> counter(const std::string& name, const char* what) {
-  const std::string text = TRY(read_file(fmt::format("/sys/class/net/{}/statistics/{}", name, what), 64));
-  uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
 }
 
 }  // namespace
@@ -98,22 +90,6 @@ Answer<Tap> make_tap(const DomainInterface& interface) {
   flags.ifr_flags = static_cast<short>(flags.ifr_flags | IFF_UP);
   TRY_VOID(control(socket.get(), SIOCSIFFLAGS, flags, fmt::format("{}: bring '{}' up", who, tap.name)));
   return tap;
-}
-
-Result<TapCounters> tap_counters(const std::string& name) {
-  if (name.empty() || name.find('/') != std::string::npos || ::if_nametoindex(name.c_str()) == 0) {
-    return fail("there is no interface '{}'", name);
-  }
-  const auto read = [&name](const char* what) { return counter(name, what).value_or(0); };
-  // What the host sends into the tap the guest receives.
-  return TapCounters{.rx_bytes = read("tx_bytes"),
-                     .rx_packets = read("tx_packets"),
-                     .rx_errors = read("tx_errors"),
-                     .rx_dropped = read("tx_dropped"),
-                     .tx_bytes = read("rx_bytes"),
-                     .tx_packets = read("rx_packets"),
-                     .tx_errors = read("rx_errors"),
-                     .tx_dropped = read("rx_dropped")};
 }
 
 }  // namespace lodge

@@ -18,10 +18,4 @@ struct Tap {
 // to the bridge and brings it up, unless its owner manages it. Errors name the interface and the bridge.
 [[nodiscard]] Answer<Tap> make_tap(const DomainInterface& interface);
 
-struct TapCounters {  // as the guest sees them
-  uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
-  uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
-};
-[[nodiscard]] Result<TapCounters> tap_counters(const std::string& name);
-
 }  // namespace lodge

@@ -35,31 +35,6 @@ void Server::join() {
   high_workers_.join();
 }
 
-Result<void> Server::listen_unix(Fd fd, ListenOptions options) {
-  asio::local::stream_protocol::acceptor acceptor(network_);
-  boost::system::error_code error;
-  acceptor.assign(asio::local::stream_protocol(), fd.release(), error);
-  if (error) {
-    return fail("listen on a unix socket: {}", error.message());
-  }
-  asio::co_spawn(network_, accept_unix(std::move(acceptor), std::move(options)), asio::detached);
-  return {};
-}
-
-Result<void> Server::listen_tcp(Fd fd, ListenOptions options) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
-  asio::ip::tcp::acceptor acceptor(network_);
-  boost::system::error_code error;
-  acceptor.assign(address.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd.release(), error);
-  if (error) {
-    return fail("listen on a TCP socket: {}", error.message());
-  }
-  asio::co_spawn(network_, accept_tcp(std::move(acceptor), std::move(options)), asio::detached);
-  return {};
-}
-
 bool Server::has_room() const {
   if (connections_.size() >= limits_.max_clients) {
     return false;
@@ -92,7 +67,8 @@ void Server::welcome(std::unique_ptr<Transport> transport, const ListenOptions& 
   connection->run();
 }
 
-asio::awaitable<void> Server::accept_unix(asio::local::stream_protocol::acceptor acceptor, ListenOptions options) {
+template <class Acceptor, class Make>
+asio::awaitable<void> Server::accept(Acceptor acceptor, ListenOptions options, Make make) {
   while (true) {
     auto [error, socket] = co_await acceptor.async_accept(kAwait);
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) {
@@ -104,24 +80,33 @@ asio::awaitable<void> Server::accept_unix(asio::local::stream_protocol::acceptor
       (void)co_await room_.async_wait(kAwait);
       continue;
     }
-    welcome(make_unix_transport(std::move(socket)), options);
+    welcome(make(std::move(socket)), options);
   }
 }
 
-asio::awaitable<void> Server::accept_tcp(asio::ip::tcp::acceptor acceptor, ListenOptions options) {
-  while (true) {
-    auto [error, socket] = co_await acceptor.async_accept(kAwait);
-    if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) {
-      co_return;
-    }
-    if (error) {
-      log_warning("rpc", "a client cannot be accepted: {}", error.message());
-      room_.expires_after(kAcceptPause);
-      (void)co_await room_.async_wait(kAwait);
-      continue;
-    }
-    welcome(make_tcp_transport(std::move(socket)), options);
+Result<void> Server::listen_unix(Fd fd, ListenOptions options) {
+  asio::local::stream_protocol::acceptor acceptor(network_);
+  boost::system::error_code error;
+  acceptor.assign(asio::local::stream_protocol(), fd.release(), error);
+  if (error) {
+    return fail("listen on a unix socket: {}", error.message());
   }
+  asio::co_spawn(network_, accept(std::move(acceptor), std::move(options), make_unix_transport), asio::detached);
+  return {};
+}
+
+Result<void> Server::listen_tcp(Fd fd, ListenOptions options) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  asio::ip::tcp::acceptor acceptor(network_);
+  boost::system::error_code error;
+  acceptor.assign(address.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd.release(), error);
+  if (error) {
+    return fail("listen on a TCP socket: {}", error.message());
+  }
+  asio::co_spawn(network_, accept(std::move(acceptor), std::move(options), make_tcp_transport), asio::detached);
+  return {};
 }
 
 void Server::run() {

@@ -50,8 +50,9 @@ class Server {
   [[nodiscard]] size_t clients() const { return client_count_; }
 
  private:
-  asio::awaitable<void> accept_unix(asio::local::stream_protocol::acceptor acceptor, ListenOptions options);
-  asio::awaitable<void> accept_tcp(asio::ip::tcp::acceptor acceptor, ListenOptions options);
+  // Welcomes the clients of one listening socket for ever; `make` gives a socket's transport.
+  template <class Acceptor, class Make>
+  asio::awaitable<void> accept(Acceptor acceptor, ListenOptions options, Make make);
   void welcome(std::unique_ptr<Transport> transport, const ListenOptions& options);
   [[nodiscard]] bool has_room() const;
 

@@ -1,6 +1,6 @@
 #include "vmm/control/queries.h"
 
-#include "vmm/control/base64.h"
+#include "base/base64.h"
 #include "vmm/control/command_call.h"
 
 namespace lodge {

@@ -1,4 +1,4 @@
-#include "libvirt-driver/core/base64.h"
+#include "base/base64.h"
 
 #include <cstdint>
 
@@ -9,15 +9,17 @@ constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 }  // namespace
 
-std::string to_base64(std::string_view bytes) {
+std::string to_base64(std::span<const std::byte> bytes) {
   std::string text;
-  for (size_t at = 0; at < bytes.size(); at += 3) {
-    uint32_t bits = 0;
-    for (size_t i = 0; i < 3; ++i) {
-      bits = (bits << 8) | (at + i < bytes.size() ? static_cast<uint8_t>(bytes[at + i]) : 0U);
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t left = bytes.size() - i;
+    unsigned group = 0;
+    for (size_t j = 0; j < 3; ++j) {
+      group = group << 8 | (j < left ? std::to_integer<unsigned>(bytes[i + j]) : 0U);
     }
-    for (size_t i = 0; i < 4; ++i) {
-      text += at + i <= bytes.size() ? kDigits[(bits >> (18 - 6 * i)) & 63] : '=';
+    for (size_t j = 0; j < 4; ++j) {
+      text += j <= left ? kDigits[group >> (18 - 6 * j) & 63] : '=';
     }
   }
   return text;

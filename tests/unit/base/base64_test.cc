@@ -1,4 +1,4 @@
-#include "vmm/control/base64.h"
+#include "base/base64.h"
 
 #include <catch2/catch.hpp>
 
@@ -14,6 +14,10 @@ TEST_CASE("base64 as RFC 4648 has it") {
   CHECK(encoded("foo") == "Zm9v");
   CHECK(encoded("foobar") == "Zm9vYmFy");
   CHECK(encoded("\xff\xfe\xfb") == "//77");
+  for (const char* text : {"", "f", "fo", "foo", "foobar", "\xff\xfe\xfb"}) {
+    CHECK(from_base64(encoded(text)) == text);
+  }
+  CHECK(from_base64("Zm9v*Zm9v") == "foo");
 }
 
 }  // namespace lodge
