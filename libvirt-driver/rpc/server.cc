@@ -26,11 +26,6 @@ Server::Server(const ServerLimits& limits, const ProcedureTable& procedures)
       room_(network_) {}
 
 Server::~Server() {
-  stop();
-  join();
-}
-
-void Server::join() {
   workers_.join();
   high_workers_.join();
 }
@@ -45,6 +40,10 @@ bool Server::has_room() const {
 }
 
 void Server::welcome(std::unique_ptr<Transport> transport, const ListenOptions& options) {
+  if (stopper_.joinable()) {
+    transport->close();
+    return;
+  }
   if (!has_room()) {
     log_warning("rpc", "a client is turned away: {} are connected (max_clients, max_anonymous_clients)",
                 connections_.size());
@@ -112,11 +111,27 @@ Result<void> Server::listen_tcp(Fd fd, ListenOptions options) {
 void Server::run() {
   const auto guard = asio::make_work_guard(network_);
   network_.run();
-  for (const auto& [id, connection] : connections_) {
-    connection->drop("the daemon ends");
+  if (stopper_.joinable()) {
+    stopper_.join();
   }
 }
 
-void Server::stop() { network_.stop(); }
+void Server::stop() {
+  asio::post(network_, [this] {
+    if (stopper_.joinable()) {
+      return;
+    }
+    const auto connections = connections_;
+    for (const auto& [id, connection] : connections) {
+      connection->drop("the daemon ends");
+    }
+    // Calls under way are finished, and talk to monitors through the network thread: it ends last.
+    stopper_ = std::thread([this] {
+      workers_.join();
+      high_workers_.join();
+      network_.stop();
+    });
+  });
+}
 
 }  // namespace lodge::rpc
