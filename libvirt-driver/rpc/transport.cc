@@ -1,6 +1,7 @@
 #include "libvirt-driver/rpc/transport.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -157,15 +158,8 @@ class UnixTransport : public Transport {
 
 class TcpTransport : public Transport {
  public:
-  explicit TcpTransport(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {
-    boost::system::error_code ignored;
-    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    socket_.set_option(asio::socket_base::keep_alive(true), ignored);
-    ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);
-    const auto end = socket_.remote_endpoint(ignored);
-    peer_.transport = TransportKind::tcp;
-    peer_.address = ignored ? "" : fmt::format("{}:{}", end.address().to_string(), end.port());
-  }
+  explicit TcpTransport(asio::ip::tcp::socket socket)
+      : socket_(std::move(socket)), peer_(prepare_tcp(socket_, TransportKind::tcp)) {}
 
   Peer peer() const override { return peer_; }
 
@@ -201,7 +195,32 @@ class TcpTransport : public Transport {
   Peer peer_;
 };
 
+constexpr int kIdleBeforeProbe = 60;  // s
+
+std::string address_text(const asio::ip::tcp::endpoint& end) {
+  return fmt::format("{}:{}", end.address().to_string(), end.port());
+}
+
 }  // namespace
+
+Peer prepare_tcp(asio::ip::tcp::socket& socket, TransportKind kind) {
+  boost::system::error_code ignored;
+  socket.native_non_blocking(true, ignored);
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);  // a host that is gone sends no end
+  const int idle = kIdleBeforeProbe;
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
+  Peer peer;
+  peer.transport = kind;
+  if (const auto end = socket.remote_endpoint(ignored); !ignored) {
+    peer.address = address_text(end);
+  }
+  if (const auto end = socket.local_endpoint(ignored); !ignored) {
+    peer.local_address = address_text(end);
+  }
+  return peer;
+}
 
 std::unique_ptr<Transport> make_unix_transport(asio::local::stream_protocol::socket socket) {
   return std::make_unique<UnixTransport>(std::move(socket));
