@@ -362,8 +362,10 @@ void Connection::handle_call(Frame frame) {
   start_call(std::move(frame));
 }
 
-// One call at a time until it has authenticated; none while it does not read its replies.
-bool Connection::may_start() const { return !congested() && running_ < (authenticated() ? env_.max_running : 1); }
+// One call at a time until it has authenticated and opened; none while it does not read its replies.
+bool Connection::may_start() const {
+  return !congested() && running_ < (authenticated() && opened() ? env_.max_running : 1);
+}
 
 bool Connection::may_read() const {
   return !congested() && queued_.size() < env_.max_queued && queued_bytes_ < env_.max_queued_bytes;

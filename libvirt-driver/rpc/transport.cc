@@ -7,6 +7,8 @@
 #include <array>
 #include <cstring>
 
+#include "libvirt-driver/rpc/io.h"
+
 namespace lodge::rpc {
 
 asio::awaitable<Result<void>> Transport::write_fds(std::span<const Fd> fds) {
@@ -70,18 +72,7 @@ class UnixTransport : public Transport {
   }
 
   asio::awaitable<Result<void>> write(std::span<const uint8_t> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (sent >= 0) {
-        bytes = bytes.subspan(static_cast<size_t>(sent));
-        continue;
-      }
-      const auto ready = co_await wait_to_write(errno);
-      if (!ready) {
-        co_return ready;
-      }
-    }
-    co_return Result<void>();
+    co_return co_await write_whole(socket_, bytes);
   }
 
   asio::awaitable<Result<void>> write_fds(std::span<const Fd> fds) override {
@@ -164,24 +155,16 @@ class TcpTransport : public Transport {
   Peer peer() const override { return peer_; }
 
   asio::awaitable<Result<bool>> read(FrameReader& into) override {
-    const auto space = into.space();
-    const auto [error, size] = co_await socket_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
-    if (error == asio::error::eof) {
-      co_return false;
+    const auto got = co_await read_some(socket_, into.space());
+    if (!got) {
+      co_return context(got.error(), peer_.address);
     }
-    if (error) {
-      co_return fail_errno(error.value(), "read from the client at {}", peer_.address);
-    }
-    into.filled(size);
-    co_return true;
+    into.filled(*got);
+    co_return *got > 0;
   }
 
   asio::awaitable<Result<void>> write(std::span<const uint8_t> bytes) override {
-    const auto [error, size] = co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), kAwait);
-    if (error) {
-      co_return fail_errno(error.value(), "write to the client at {}", peer_.address);
-    }
-    co_return Result<void>();
+    co_return co_await write_whole(socket_, bytes);
   }
 
   void close() override {
