@@ -276,6 +276,7 @@ Result<void> open_sockets(rpc::Server& server, const DaemonConfig& config) {
 
 std::vector<LogPlace> log_places(const DaemonConfig& config) {
   std::vector<LogPlace> places;
+  places.reserve(config.log_outputs.size());
   for (const LogOutput& output : config.log_outputs) {
     places.push_back({static_cast<LogLevel>(output.level - 1), output.path});  // libvirt counts from 1
   }

@@ -31,7 +31,7 @@ class CertificateList {
       return fail("'{}' holds no certificate in PEM: {}", file, gnutls_strerror(code));
     }
     all_.assign(list, list + count);
-    gnutls_free(list);
+    gnutls_free(static_cast<void*>(list));
     return {};
   }
   [[nodiscard]] const std::vector<gnutls_x509_crt_t>& all() const { return all_; }

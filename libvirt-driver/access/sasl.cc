@@ -1,6 +1,7 @@
 #include "libvirt-driver/access/sasl.h"
 
 #include <array>
+#include <bit>
 #include <mutex>
 
 #include "base/log.h"
@@ -47,16 +48,16 @@ std::unexpected<CallError> auth_error(std::string text) {
 }  // namespace
 
 Result<void> init_sasl() {
-  static const std::array<sasl_callback_t, 2> kCallbacks{
+  static const std::array<sasl_callback_t, 2> callbacks{
       // SAFETY: the library calls it with the arguments that SASL_CB_LOG says.
-      sasl_callback_t{SASL_CB_LOG, reinterpret_cast<int (*)()>(reinterpret_cast<void*>(log_text)), nullptr},
+      sasl_callback_t{SASL_CB_LOG, std::bit_cast<int (*)()>(&log_text), nullptr},
       sasl_callback_t{SASL_CB_LIST_END, nullptr, nullptr}};
   static bool done = false;
   if (done) {
     return {};
   }
   sasl_set_mutex(make_mutex, lock_mutex, unlock_mutex, free_mutex);
-  if (const int code = sasl_server_init(kCallbacks.data(), "libvirt"); code != SASL_OK) {
+  if (const int code = sasl_server_init(callbacks.data(), "libvirt"); code != SASL_OK) {
     return fail("SASL does not start: {}; see /etc/sasl2/libvirt.conf", sasl_errstring(code, nullptr, nullptr));
   }
   done = true;

@@ -150,7 +150,7 @@ Result<std::string> TlsCredentials::check_client(gnutls_session_t session) const
   if (chain == nullptr || count == 0) {
     return fail("it showed no certificate");
   }
-  const std::string dn = TRY(certificate_dn(chain[0]));
+  std::string dn = TRY(certificate_dn(chain[0]));
   if (status != 0) {
     return fail("its certificate '{}' is refused: {}", dn, verdict(status));
   }

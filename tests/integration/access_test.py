@@ -394,3 +394,20 @@ def test_ssh_reaches_the_usual_socket(folder):
         finally:
             server.terminate()
             server.wait(places.EXIT_SECONDS)
+
+
+def test_log_and_host_uuid_are_as_configured(folder):
+    """log_outputs: places with levels of their own; host_uuid is what capabilities tell."""
+    uuid = "8b6a1b5e-6f0e-4b0c-9d5e-1f2a3b4c5d6e"
+    settings = f'log_outputs = "2:stderr 3:file:{folder}/warnings.log"\nhost_uuid = "{uuid}"\n'
+    with Virtlodged(settings, verbose=False) as daemon:
+        assert f"<uuid>{uuid}</uuid>" in access.virsh(daemon.uri(), "capabilities")[1]
+        with rpc.Client(daemon.socket) as client:
+            client.send(bytes(28))
+            assert client.closed()
+        with open(f"{folder}/warnings.log", encoding="utf-8") as file:
+            warnings = file.read()
+        assert "is disconnected" in warnings and " serves " not in warnings
+        assert "is disconnected" in daemon.said() and " debug " not in daemon.said()
+    with Virtlodged('log_outputs = "3:stderr 3:file:/nonexistent/x.log"\n', verbose=False, serves=False) as daemon:
+        assert "/nonexistent/x.log" in daemon.said()

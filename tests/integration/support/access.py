@@ -42,7 +42,7 @@ def run(*command, **options):
 class Virtlodged:
     """A daemon with folders, sockets and settings of its own. `wrap` begins its command."""
 
-    def __init__(self, settings="", environment=None, wrap=(), sockets=None, serves=True, close_fds=True):
+    def __init__(self, settings="", environment=None, wrap=(), sockets=None, serves=True, close_fds=True, verbose=True):
         self.folder = open_folder()
         self.sockets = sockets or self.folder
         self.socket = f"{self.sockets}/virtlodged-sock"
@@ -54,7 +54,7 @@ class Virtlodged:
                 file.write(f'{name}_dir = "{self.folder}/{name}"\n')
             file.write(f'unix_sock_dir = "{self.sockets}"\nunix_sock_group = "root"\nlisten_addr = "127.0.0.1"\n{settings}')
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([*wrap, DAEMON, "--config", config, "--verbose"], stdout=log, stderr=log,
+            self.process = subprocess.Popen([*wrap, DAEMON, "--config", config, *(["--verbose"] if verbose else [])], stdout=log, stderr=log,
                                             env={**os.environ, **(environment or {})},
                                             close_fds=close_fds)
         until(lambda: " serves " in self.said() or self.process.poll() is not None, "the daemon serves", places.CONTROL_SECONDS)
