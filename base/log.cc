@@ -1,10 +1,17 @@
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <time.h>
+
+#include <algorithm>
 #include <memory>
 
 #include <spdlog/logger.h>
+#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include "base/fd.h"
+#include "base/log_outputs.h"
 
 namespace lodge {
 namespace {
@@ -38,6 +45,31 @@ void log_init(std::string_view name, LogLevel level) {
     logger()->set_pattern(fmt::format("%Y-%m-%dT%H:%M:%S.%e%z %l [{}] %v", name));
   }
   logger()->set_level(to_spdlog(level));
+}
+
+Result<void> log_to(const std::vector<LogPlace>& places) {
+  std::vector<spdlog::sink_ptr> sinks;
+  LogLevel lowest = LogLevel::off;
+  for (const LogPlace& place : places) {
+    if (place.path.empty()) {
+      sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    } else {
+      TRY_VOID_CONTEXT(open_file(place.path, O_WRONLY | O_CREAT | O_APPEND, 0600), "log");  // says best what is wrong
+      try {
+        sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(place.path));
+      } catch (const spdlog::spdlog_ex& error) {
+        return fail("log: {}", error.what());
+      }
+    }
+    sinks.back()->set_level(to_spdlog(place.level));
+    lowest = std::min(lowest, place.level);
+  }
+  auto made = std::make_unique<spdlog::logger>("", sinks.begin(), sinks.end());
+  made->set_level(to_spdlog(lowest));
+  made->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  made->flush_on(spdlog::level::debug);
+  logger() = std::move(made);
+  return {};
 }
 
 bool log_enabled(LogLevel level) { return logger()->should_log(to_spdlog(level)); }

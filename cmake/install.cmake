@@ -42,8 +42,7 @@ if(TARGET virtlodged)
   install(TARGETS virtlodged DESTINATION ${CMAKE_INSTALL_SBINDIR})
   install(FILES configs/virtlodged.conf DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/libvirt)
   lodge_compressed(docs/man/virtlodged.8 virtlodged.8 ${CMAKE_INSTALL_MANDIR}/man8)
-  # virtlodged-tls.socket joins them when the daemon speaks TLS: a daemon that does not would answer at its port in the clear.
-  foreach(unit virtlodged.service virtlodged.socket virtlodged-ro.socket virtlodged-tcp.socket)
+  foreach(unit virtlodged.service virtlodged.socket virtlodged-ro.socket virtlodged-tcp.socket virtlodged-tls.socket)
     configure_file(configs/systemd/${unit}.in ${generated_files}/${unit} @ONLY)
     install(FILES ${generated_files}/${unit} DESTINATION ${LODGE_UNIT_DIR})
   endforeach()
@@ -65,7 +64,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # libvirt0 brings the CPU models (cpu_map) and the schemas.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libvirt0, systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libvirt-clients, passt, libvirt-daemon")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libvirt-daemon-system, virtinst, virt-manager, logrotate")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libvirt-daemon-system, libsasl2-modules, virtinst, virt-manager, logrotate")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packages/debian/postinst ${PROJECT_SOURCE_DIR}/packages/debian/prerm
     ${PROJECT_SOURCE_DIR}/packages/debian/postrm ${PROJECT_SOURCE_DIR}/packages/debian/conffiles)

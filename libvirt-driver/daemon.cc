@@ -10,11 +10,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 
 #include "base/log.h"
+#include "base/log_outputs.h"
 #include "libvirt-driver/calls/calls.h"
 #include "libvirt-driver/config/daemon_config.h"
 #include "libvirt-driver/rpc/server.h"
@@ -23,7 +26,6 @@ namespace lodge {
 namespace {
 
 constexpr int kFirstPassed = 3;  // descriptors of socket activation begin here (sd_listen_fds(3))
-constexpr int kBacklog = 1024;
 constexpr std::string_view kSocket = "virtlodged-sock";
 constexpr std::string_view kSocketRo = "virtlodged-sock-ro";
 constexpr std::string_view kAlias = "virtqemud-sock";
@@ -66,7 +68,8 @@ Result<Fd> lock_instance(const std::string& path) {
   return fd;
 }
 
-Result<Fd> listen_unix_at(const std::string& path, uint32_t mode, const std::string& group) {
+Result<Fd> listen_unix_at(const std::string& path, uint32_t mode, const DaemonConfig& config) {
+  const std::string& group = config.unix_sock_group;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -93,13 +96,14 @@ Result<Fd> listen_unix_at(const std::string& path, uint32_t mode, const std::str
       return fail_errno(errno, "give '{}' to the group '{}'", path, group);
     }
   }
-  if (::chmod(path.c_str(), mode) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+  if (::chmod(path.c_str(), mode) != 0 || ::listen(fd.get(), config.max_queued_clients) != 0) {
     return fail_errno(errno, "listen at '{}'", path);
   }
   return fd;
 }
 
-Result<std::vector<Fd>> listen_tcp_at(const std::string& host, const std::string& port) {
+Result<std::vector<Fd>> listen_tcp_at(const DaemonConfig& config, const std::string& port) {
+  const std::string& host = config.listen_addr;
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
@@ -120,7 +124,7 @@ Result<std::vector<Fd>> listen_tcp_at(const std::string& host, const std::string
     if (entry->ai_family == AF_INET6) {
       ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
-    if (::bind(fd.get(), entry->ai_addr, entry->ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+    if (::bind(fd.get(), entry->ai_addr, entry->ai_addrlen) != 0 || ::listen(fd.get(), config.max_queued_clients) != 0) {
       outcome = fail_errno(errno, "listen at '{}' port '{}'", host, port);
       continue;
     }
@@ -200,48 +204,88 @@ rpc::ServerLimits limits_of(const DaemonConfig& config) {
   return limits;
 }
 
-// Root and the daemon's own user need no further proof; others do where something is asked for.
-std::function<bool(const rpc::Peer&)> trust_rule(AuthKind auth) {
-  return [auth](const rpc::Peer& peer) { return auth == AuthKind::none || peer.uid == 0 || peer.uid == ::geteuid(); };
+rpc::RulePtr rule_of(const DaemonConfig& config, AuthKind auth, bool read_only) {
+  access::AccessRule rule{.read_only = read_only, .auth = auth, .sasl = {}};
+  rule.sasl = {.min_ssf_in_clear = config.tcp_min_ssf, .allowed_names = config.sasl_allowed_username_list};
+  return std::make_shared<const access::AccessRule>(std::move(rule));
+}
+
+Result<std::shared_ptr<const access::TlsCredentials>> tls_credentials(const DaemonConfig& config) {
+  if (config.tls_no_verify_certificate && config.auth_tls == AuthKind::none) {
+    log_warning("daemon", "with tls_no_verify_certificate and without auth_tls everyone may do everything over TLS");
+  }
+  return access::TlsCredentials::load({.key_file = config.key_file,
+                                       .cert_file = config.cert_file,
+                                       .ca_file = config.ca_file,
+                                       .crl_file = config.crl_file,
+                                       .crl_may_be_absent = config.crl_file == kCrlFile,
+                                       .verify_clients = !config.tls_no_verify_certificate,
+                                       .check_own = !config.tls_no_sanity_certificate,
+                                       .allowed_dns = config.tls_allowed_dn_list,
+                                       .priority = config.tls_priority});
+}
+
+// What a socket is for, by the name of its unit.
+Result<void> take_over(rpc::Server& server, const DaemonConfig& config, PassedSocket socket) {
+  const auto is = [&socket](std::string_view part) { return socket.name.find(part) != std::string::npos; };
+  log_info("daemon", "takes over the socket '{}'", socket.name);
+  (void)::listen(socket.fd.get(), config.max_queued_clients);
+  if (is("-tls")) {
+    return server.listen_tcp(std::move(socket.fd), rule_of(config, config.auth_tls, false), TRY(tls_credentials(config)));
+  }
+  if (is("-tcp")) {
+    return server.listen_tcp(std::move(socket.fd), rule_of(config, config.auth_tcp, false), nullptr);
+  }
+  const bool read_only = is("-ro");
+  const AuthKind auth = read_only ? config.auth_unix_ro : config.auth_unix_rw;
+  return server.listen_unix(std::move(socket.fd), rule_of(config, auth, read_only));
 }
 
 Result<void> open_sockets(rpc::Server& server, const DaemonConfig& config) {
-  const rpc::ListenOptions rw{.read_only = false, .trusted = trust_rule(config.auth_unix_rw)};
-  const rpc::ListenOptions ro{.read_only = true, .trusted = trust_rule(config.auth_unix_ro)};
-  const rpc::ListenOptions tcp{.read_only = false,
-                               .trusted = [auth = config.auth_tcp](const rpc::Peer&) { return auth == AuthKind::none; }};
   auto passed = passed_sockets();
   for (PassedSocket& socket : passed) {
-    const bool is_ro = socket.name.find("-ro") != std::string::npos;
-    const bool is_tcp = socket.name.find("-tcp") != std::string::npos;
-    if (socket.name.find("-tls") != std::string::npos) {
-      return fail("the socket '{}' is for TLS, which this version does not speak; stop and disable its unit", socket.name);
-    }
-    log_info("daemon", "takes over the socket '{}'", socket.name);
-    TRY_VOID(is_tcp ? server.listen_tcp(std::move(socket.fd), tcp)
-                    : server.listen_unix(std::move(socket.fd), is_ro ? ro : rw));
+    TRY_VOID(take_over(server, config, std::move(socket)));
   }
   if (!passed.empty()) {
     return {};
   }
   TRY_VOID(make_folder(config.unix_sock_dir, 0755));
+  const auto rw = rule_of(config, config.auth_unix_rw, false);
+  const auto ro = rule_of(config, config.auth_unix_ro, true);
   const auto at = [&config](std::string_view name) { return fmt::format("{}/{}", config.unix_sock_dir, name); };
-  TRY_VOID(server.listen_unix(TRY(listen_unix_at(at(kSocket), config.unix_sock_rw_perms, config.unix_sock_group)), rw));
-  TRY_VOID(server.listen_unix(TRY(listen_unix_at(at(kSocketRo), config.unix_sock_ro_perms, config.unix_sock_group)), ro));
+  TRY_VOID(server.listen_unix(TRY(listen_unix_at(at(kSocket), config.unix_sock_rw_perms, config)), rw));
+  TRY_VOID(server.listen_unix(TRY(listen_unix_at(at(kSocketRo), config.unix_sock_ro_perms, config)), ro));
   if (config.alias_qemu_socket) {
     const std::string alias = at(kAlias);
-    TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias, config.unix_sock_rw_perms, config.unix_sock_group)), rw));
-    TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias + "-ro", config.unix_sock_ro_perms, config.unix_sock_group)), ro));
+    TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias, config.unix_sock_rw_perms, config)), rw));
+    TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias + "-ro", config.unix_sock_ro_perms, config)), ro));
   }
   if (config.listen_tls) {
-    return fail("listen_tls is set, but this version does not speak TLS; use ssh (lodge+ssh://HOST/system)");
+    const auto credentials = TRY(tls_credentials(config));
+    for (Fd& fd : TRY(listen_tcp_at(config, config.tls_port))) {
+      TRY_VOID(server.listen_tcp(std::move(fd), rule_of(config, config.auth_tls, false), credentials));
+    }
   }
   if (config.listen_tcp) {
-    for (Fd& fd : TRY(listen_tcp_at(config.listen_addr, config.tcp_port))) {
-      TRY_VOID(server.listen_tcp(std::move(fd), tcp));
+    for (Fd& fd : TRY(listen_tcp_at(config, config.tcp_port))) {
+      TRY_VOID(server.listen_tcp(std::move(fd), rule_of(config, config.auth_tcp, false), nullptr));
     }
   }
   return {};
+}
+
+std::vector<LogPlace> log_places(const DaemonConfig& config) {
+  std::vector<LogPlace> places;
+  places.reserve(config.log_outputs.size());
+  for (const LogOutput& output : config.log_outputs) {
+    places.push_back({static_cast<LogLevel>(output.level - 1), output.path});  // libvirt counts from 1
+  }
+  return places;
+}
+
+bool wants_sasl(const DaemonConfig& config) {
+  const std::array kinds{config.auth_unix_ro, config.auth_unix_rw, config.auth_tcp, config.auth_tls};
+  return std::ranges::find(kinds, AuthKind::sasl) != kinds.end();
 }
 
 // Ends the server when told to.
@@ -265,6 +309,9 @@ Result<void> run_daemon(const DaemonOptions& options) {
   if (options.session) {
     use_user_folders(config);
   }
+  if (!options.verbose) {
+    TRY_VOID(log_to(log_places(config)));
+  }
   DriverOptions driver_options;
   driver_options.paths = {.config = config.config_dir,
                           .run = config.run_dir,
@@ -283,6 +330,10 @@ Result<void> run_daemon(const DaemonOptions& options) {
       server.network(), [&server](std::function<void()> fn) { asio::post(server.workers(), std::move(fn)); },
       driver_options);
   server.serve(driver);
+  driver.host().set_uuid(config.host_uuid, config.host_uuid_source);
+  if (wants_sasl(config)) {
+    TRY_VOID(access::init_sasl());
+  }
   TRY_VOID(driver.load());
   TRY_VOID(open_sockets(server, config));
   asio::co_spawn(server.network(), wait_for_signal(server), asio::detached);

@@ -16,6 +16,7 @@ namespace lodge {
 using rpc::Call;
 using Bindings = std::span<const rpc::Binding>;
 
+[[nodiscard]] Bindings auth_calls();
 [[nodiscard]] Bindings connect_calls();
 [[nodiscard]] Bindings host_calls();
 [[nodiscard]] Bindings cpu_calls();

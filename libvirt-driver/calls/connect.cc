@@ -1,4 +1,4 @@
-// Connections: opening, authentication, features, what the daemon is.
+// Connections: opening, features, what the daemon is.
 #include <array>
 
 #include "base/log.h"
@@ -20,19 +20,7 @@ enum Feature : int32_t {
   kFeatureNetworkUpdateOrder = 16,
 };
 
-constexpr int32_t kAuthNone = 0;
-
 constexpr uint64_t kLibVersion = 9'000'000;  // the protocol we speak is libvirt 9.0's
-
-Answer<AuthListRet> auth_list(Call& call, const AuthListArgs&) {
-  AuthListRet reply;
-  if (!call.session->authenticated()) {
-    return std::unexpected(
-        CallError(VIR_ERR_AUTH_UNAVAILABLE, "this connection is for root and the members of its group", VIR_FROM_RPC));
-  }
-  reply.types.push_back(kAuthNone);
-  return reply;
-}
 
 Answer<void> connect_open(Call& call, const ConnectOpenArgs& args) {
   const std::string uri = args.name.value_or("");
@@ -88,7 +76,7 @@ Answer<ConnectGetUriRet> connect_get_uri(Call& call, const ConnectGetUriArgs&) {
 }
 
 Answer<ConnectIsSecureRet> connect_is_secure(Call& call, const ConnectIsSecureArgs&) {
-  return ConnectIsSecureRet{.secure = call.session->peer().transport == TransportKind::tcp ? 0 : 1};
+  return ConnectIsSecureRet{.secure = call.session->secure() ? 1 : 0};
 }
 
 // Ours never goes away under a client; there is nothing to remember.
@@ -109,7 +97,6 @@ Answer<void> connect_set_identity(Call& call, const ConnectSetIdentityArgs& args
 }
 
 constexpr std::array kCalls{
-    bind<Proc::auth_list, auth_list>(),
     bind<Proc::connect_open, connect_open>(),
     bind<Proc::connect_close, connect_close>(),
     bind<Proc::connect_supports_feature, connect_supports_feature>(),

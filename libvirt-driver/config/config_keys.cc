@@ -54,6 +54,7 @@ constexpr std::array kKeys{
     ConfigKey{"ca_file", TextKey{&DaemonConfig::ca_file, path_problem}},
     ConfigKey{"crl_file", TextKey{&DaemonConfig::crl_file, path_or_none_problem}},
     ConfigKey{"tls_no_verify_certificate", BoolKey{&DaemonConfig::tls_no_verify_certificate}},
+    ConfigKey{"tls_no_sanity_certificate", BoolKey{&DaemonConfig::tls_no_sanity_certificate}},
     ConfigKey{"tls_allowed_dn_list", ListKey{&DaemonConfig::tls_allowed_dn_list}},
     ConfigKey{"tls_priority", TextKey{&DaemonConfig::tls_priority, any_problem}},
     ConfigKey{"max_clients", NumberKey{&DaemonConfig::max_clients, 1, kMany}},

@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "base/result.h"
+#include "libvirt-driver/access/access_rule.h"
 #include "libvirt-driver/host/identity.h"
 
 namespace lodge {
 
 inline constexpr std::string_view kDaemonConfigFile = "/etc/libvirt/virtlodged.conf";
+inline constexpr std::string_view kCrlFile = "/etc/pki/CA/cacrl.pem";  // the one that need not be there
 
-enum class AuthKind : uint8_t { none, sasl, polkit };
+using access::AuthKind;
 
 // 1 debug, 2 information, 3 warnings, 4 errors
 struct LogOutput {
@@ -48,8 +50,9 @@ struct DaemonConfig {
   std::string key_file = "/etc/pki/libvirt/private/serverkey.pem";
   std::string cert_file = "/etc/pki/libvirt/servercert.pem";
   std::string ca_file = "/etc/pki/CA/cacert.pem";
-  std::string crl_file;  // empty: none
+  std::string crl_file = std::string(kCrlFile);  // empty: none
   bool tls_no_verify_certificate = false;
+  bool tls_no_sanity_certificate = false;
   std::optional<std::vector<std::string>> tls_allowed_dn_list;  // patterns; absent: any
   std::string tls_priority = "NORMAL";
 

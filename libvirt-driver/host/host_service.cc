@@ -5,7 +5,7 @@ namespace lodge {
 Answer<HostUuid> HostService::uuid() {
   const std::scoped_lock lock(mutex_);
   if (!uuid_) {
-    uuid_ = TRY(host_uuid(paths_));
+    uuid_ = TRY(host_uuid(paths_, uuid_source_));
   }
   return *uuid_;
 }

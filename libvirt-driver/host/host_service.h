@@ -15,6 +15,11 @@ class HostService {
   [[nodiscard]] const HostPaths& paths() const { return paths_; }
   [[nodiscard]] Answer<std::string> name() const { return host_name(paths_); }
   [[nodiscard]] Answer<HostUuid> uuid();
+  // Before it is first asked for: what the configuration says of it.
+  void set_uuid(std::optional<HostUuid> uuid, HostUuidSource source) {
+    uuid_ = uuid;
+    uuid_source_ = source;
+  }
   // libvirt's map of processors; loaded once, some milliseconds.
   [[nodiscard]] Answer<std::shared_ptr<const CpuModels>> models();
   // Read anew: processors come and go.
@@ -26,6 +31,7 @@ class HostService {
   const std::string emulator_;
   std::mutex mutex_;
   std::optional<HostUuid> uuid_;
+  HostUuidSource uuid_source_ = HostUuidSource::smbios;
   std::shared_ptr<const CpuModels> models_;
   CpuidSource kvm_;
 };

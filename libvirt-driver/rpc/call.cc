@@ -5,9 +5,20 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "libvirt-driver/access/login.h"
 #include "libvirt-driver/rpc/procedure_rows.h"
 
 namespace lodge::rpc {
+
+Session::Session(uint64_t id, Peer peer, std::shared_ptr<const access::AccessRule> rule)
+    : id_(id),
+      peer_(std::move(peer)),
+      read_only_(rule->read_only),
+      login_(std::make_unique<access::Login>(std::move(rule))) {
+  login_->begin(peer_);
+}
+
+Session::~Session() = default;
 
 bool Session::open(bool read_only) {
   if (read_only) {

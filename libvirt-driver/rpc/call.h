@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "libvirt-driver/access/peer.h"
 #include "libvirt-driver/core/call_error.h"
 #include "libvirt-driver/rpc/message.h"
 #include "libvirt-driver/rpc/procedure.h"
@@ -23,26 +24,22 @@
 namespace lodge {
 class Driver;
 }
+namespace lodge::access {
+class Login;
+struct AccessRule;
+struct Proof;
+}  // namespace lodge::access
 
 namespace lodge::rpc {
 
-enum class TransportKind : uint8_t { unix_socket, tcp, tls };
-
-// Who is at the other end.
-struct Peer {
-  TransportKind transport = TransportKind::unix_socket;
-  pid_t pid = -1;  // unix sockets
-  uid_t uid = static_cast<uid_t>(-1);
-  gid_t gid = static_cast<gid_t>(-1);
-  std::string address;         // "127.0.0.1:50122", or "" on a unix socket
-  std::string certificate_dn;  // TLS
-};
+using access::Peer;
+using access::TransportKind;
 
 // One client's connection. Thread-safe.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(uint64_t id, Peer peer, bool read_only) : id_(id), peer_(std::move(peer)), read_only_(read_only) {}
-  virtual ~Session() = default;
+  Session(uint64_t id, Peer peer, std::shared_ptr<const access::AccessRule> rule);
+  virtual ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -51,7 +48,12 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] bool read_only() const { return read_only_; }
   [[nodiscard]] bool opened() const { return opened_; }
   [[nodiscard]] bool authenticated() const { return authenticated_; }
-  void set_authenticated() { authenticated_ = true; }
+  // For the calls that authenticate, which come one at a time.
+  [[nodiscard]] access::Login& login() { return *login_; }
+  // Whether nobody on the way can read what is sent.
+  [[nodiscard]] bool secure() const { return encrypted_ || peer_.transport != TransportKind::tcp; }
+  // Whether the connection has ended.
+  [[nodiscard]] bool gone() const { return gone_; }
   // False if it is open already. A connection once read-only stays so.
   [[nodiscard]] bool open(bool read_only);
 
@@ -68,13 +70,21 @@ class Session : public std::enable_shared_from_this<Session> {
 
  protected:
   void run_on_close();
+  // Before the first call is served: TLS knows its client only after the handshake.
+  void set_peer(Peer peer) { peer_ = std::move(peer); }
+  void set_authenticated() { authenticated_ = true; }
+  void set_encrypted() { encrypted_ = true; }
+  void set_gone() { gone_ = true; }
 
  private:
   const uint64_t id_;
-  const Peer peer_;
+  Peer peer_;
   std::atomic<bool> read_only_;
   std::atomic<bool> opened_ = false;
   std::atomic<bool> authenticated_ = false;
+  std::atomic<bool> encrypted_ = false;
+  std::atomic<bool> gone_ = false;
+  std::unique_ptr<access::Login> login_;
   std::mutex mutex_;
   bool closed_ = false;
   uint64_t next_ = 1;
@@ -101,8 +111,9 @@ struct Call {
   Driver& driver;
   std::shared_ptr<Session> session;
   const ProcedureRow* row = nullptr;
-  std::vector<Fd> fds;        // that came with it
-  std::vector<Fd> reply_fds;  // that go with the reply
+  std::vector<Fd> fds;                   // that came with it
+  std::vector<Fd> reply_fds;             // that go with the reply
+  std::shared_ptr<access::Proof> proof;  // the client has authenticated, from this reply on
   std::optional<StreamRequest> stream;
 };
 

@@ -1,7 +1,5 @@
 #include "libvirt-driver/rpc/connection.h"
 
-#include "base/log.h"
-
 namespace lodge::rpc {
 namespace {
 
@@ -14,6 +12,9 @@ bool is_auth(const MessageHeader& header) {
   return header.program == static_cast<uint32_t>(Program::remote) && header.procedure >= kFirstAuth &&
          header.procedure <= kLastAuth;
 }
+
+// Whether it may wait for people or directories.
+bool logs_in(const MessageHeader& header) { return is_auth(header) && header.procedure != kFirstAuth; }
 
 CallError rpc_error(std::string text) { return {VIR_ERR_RPC, std::move(text), VIR_FROM_RPC}; }
 
@@ -33,15 +34,23 @@ RemoteError to_remote(const CallError& error) {
   return remote;
 }
 
-Connection::Connection(ConnectionEnv& env, uint64_t id, std::unique_ptr<Transport> transport, bool read_only,
-                       std::function<void()> on_end)
-    : Session(id, transport->peer(), read_only),
+Connection::Connection(ConnectionEnv& env, uint64_t id, std::unique_ptr<Transport> transport,
+                       std::shared_ptr<const access::AccessRule> rule, std::function<void()> on_end)
+    : Session(id, transport->peer(), std::move(rule)),
       env_(env),
       transport_(std::move(transport)),
       on_end_(std::move(on_end)),
       out_signal_(env.network),
       room_signal_(env.network),
-      last_life_(std::chrono::steady_clock::now()) {}
+      login_timer_(env.network),
+      keepalive_timer_(env.network),
+      last_life_(std::chrono::steady_clock::now()) {
+  reader_.set_limit(kLoginMessage);
+  // With TLS nothing is known before the handshake.
+  if (peer().transport != TransportKind::tls && login().trusted(peer())) {
+    let_in();
+  }
+}
 
 Connection::~Connection() = default;
 
@@ -54,13 +63,28 @@ void Connection::run() {
   }
 }
 
+void Connection::let_in() {
+  set_authenticated();
+  reader_.set_limit(read_only() ? kReadOnlyMessage : kMaxMessage);
+  login_timer_.cancel();
+}
+
+void Connection::complain(std::string_view about) {
+  if (env_.complaints.admit()) {
+    log_warning("rpc", "client {} ({}) is disconnected: {}", id(), peer_text(peer()), about);
+  }
+}
+
 void Connection::drop(std::string_view reason) {
   if (ended_) {
     return;
   }
   ended_ = true;
+  set_gone();
   log_debug("rpc", "client {} leaves: {}", id(), reason);
   transport_->close();
+  login_timer_.cancel();
+  keepalive_timer_.cancel();
   out_signal_.cancel();
   room_signal_.cancel();
   queued_.clear();
@@ -75,22 +99,38 @@ void Connection::drop(std::string_view reason) {
 }
 
 asio::awaitable<void> Connection::login_watch([[maybe_unused]] std::shared_ptr<Connection> self) {
-  asio::steady_timer timer(env_.network, env_.login_time);
-  (void)co_await timer.async_wait(kAwait);
-  if (!ended_ && !authenticated()) {
-    log_warning("rpc", "client {} did not authenticate within {} s", id(), env_.login_time.count());
-    drop("not authenticated in time");
+  auto time = env_.login_time;
+  while (!ended_ && !authenticated()) {
+    login_timer_.expires_after(time);
+    (void)co_await login_timer_.async_wait(kAwait);
+    if (ended_ || authenticated()) {
+      co_return;
+    }
+    if (!busy()) {
+      complain(fmt::format("it did not authenticate within {} s", env_.login_time.count()));
+      drop("not authenticated in time");
+    }
+    time = std::chrono::seconds(1);  // polkit asks somebody for a password, and has a limit of its own
   }
 }
 
 asio::awaitable<void> Connection::read_loop([[maybe_unused]] std::shared_ptr<Connection> self) {
   if (const auto started = co_await transport_->start(); !started) {
-    log_warning("rpc", "client {}: {}", id(), started.error().message);
-    drop("no secure connection");
+    if (!ended_) {
+      complain(started.error().message);
+      drop(started.error().message);
+    }
     co_return;
   }
+  if (peer().transport == TransportKind::tls) {
+    set_peer(transport_->peer());
+    if (login().trusted(peer())) {
+      let_in();
+    }
+  }
   while (!ended_) {
-    while (!ended_ && (congested() || queued_.size() >= env_.max_queued)) {
+    (void)co_await asio::post(env_.network, kAwait);  // a client that sends without pause leaves others their turn
+    while (!ended_ && !may_read()) {
       room_signal_.expires_at(std::chrono::steady_clock::time_point::max());
       (void)co_await room_signal_.async_wait(kAwait);
     }
@@ -109,7 +149,7 @@ asio::awaitable<void> Connection::read_loop([[maybe_unused]] std::shared_ptr<Con
     while (!ended_) {
       auto frame = reader_.next();
       if (!frame) {
-        log_warning("rpc", "client {} is disconnected: {}", id(), frame.error().message);
+        complain(frame.error().message);
         drop("malformed message");
         co_return;
       }
@@ -139,9 +179,7 @@ asio::awaitable<void> Connection::write_loop([[maybe_unused]] std::shared_ptr<Co
       drop(written.error().message);
       co_return;
     }
-    if (!congested()) {
-      room_signal_.cancel();
-    }
+    start_queued();
     maybe_end();
   }
 }
@@ -149,10 +187,9 @@ asio::awaitable<void> Connection::write_loop([[maybe_unused]] std::shared_ptr<Co
 asio::awaitable<void> Connection::keepalive_loop([[maybe_unused]] std::shared_ptr<Connection> self) {
   const auto interval = env_.keepalive_interval;
   unsigned unanswered = 0;
-  asio::steady_timer timer(env_.network);
   while (!ended_) {
-    timer.expires_after(interval);
-    (void)co_await timer.async_wait(kAwait);
+    keepalive_timer_.expires_after(interval);
+    (void)co_await keepalive_timer_.async_wait(kAwait);
     if (ended_) {
       co_return;
     }
@@ -161,7 +198,7 @@ asio::awaitable<void> Connection::keepalive_loop([[maybe_unused]] std::shared_pt
       continue;
     }
     if (unanswered >= env_.keepalive_count) {
-      log_warning("rpc", "client {} has not answered for {} s", id(), (interval * (unanswered + 1)).count());
+      complain(fmt::format("it has not answered for {} s", (interval * (unanswered + 1)).count()));
       drop("keepalive");
       co_return;
     }
@@ -184,6 +221,9 @@ void Connection::start_keepalive() {
 void Connection::close_when_replied() {
   asio::post(env_.network, [self = std::static_pointer_cast<Connection>(shared_from_this())] {
     self->closing_ = true;
+    if (!self->authenticated()) {
+      self->queued_.clear();  // its login failed
+    }
     self->maybe_end();
   });
 }
@@ -198,7 +238,7 @@ void Connection::send_event(Program program, int32_t procedure, std::vector<uint
   asio::post(env_.network, [self = std::static_pointer_cast<Connection>(shared_from_this()), program, procedure,
                             payload = std::move(payload)] {
     if (self->out_bytes_ > kHopeless) {
-      log_warning("rpc", "client {} does not read its events; {} bytes wait", self->id(), self->out_bytes_);
+      self->complain(fmt::format("it does not read its events; {} bytes wait", self->out_bytes_));
       self->drop("does not read");
       return;
     }
@@ -211,6 +251,15 @@ void Connection::send_event(Program program, int32_t procedure, std::vector<uint
 void Connection::push(Outgoing outgoing) {
   if (ended_) {
     return;
+  }
+  if (layer_) {
+    auto encoded = layer_->encode(outgoing.bytes);
+    if (!encoded) {
+      complain(encoded.error().message);
+      drop("no encryption");
+      return;
+    }
+    outgoing.bytes = std::move(*encoded);
   }
   out_bytes_ += outgoing.bytes.size();
   out_.push_back(std::move(outgoing));
@@ -253,7 +302,7 @@ void Connection::handle(Frame frame) {
     case MessageType::call_with_fds: handle_call(std::move(frame)); break;
     case MessageType::reply:
     case MessageType::reply_with_fds:
-      log_warning("rpc", "client {} is disconnected: it sent a reply", id());
+      complain("it sent a reply");
       drop("sent a reply");
       break;
   }
@@ -305,11 +354,33 @@ void Connection::handle_call(Frame frame) {
   if (closing_) {
     return;
   }
-  if (running_ >= env_.max_running) {
+  if (!queued_.empty() || !may_start()) {
+    queued_bytes_ += frame.payload.size();
     queued_.push_back(std::move(frame));
     return;
   }
   start_call(std::move(frame));
+}
+
+// One call at a time until it has authenticated and opened; none while it does not read its replies.
+bool Connection::may_start() const {
+  return !congested() && running_ < (authenticated() && opened() ? env_.max_running : 1);
+}
+
+bool Connection::may_read() const {
+  return !congested() && queued_.size() < env_.max_queued && queued_bytes_ < env_.max_queued_bytes;
+}
+
+void Connection::start_queued() {
+  while (!ended_ && !queued_.empty() && may_start()) {
+    Frame next = std::move(queued_.front());
+    queued_.pop_front();
+    queued_bytes_ -= next.payload.size();
+    start_call(std::move(next));
+  }
+  if (may_read()) {
+    room_signal_.cancel();
+  }
 }
 
 void Connection::start_call(Frame frame) {
@@ -319,7 +390,7 @@ void Connection::start_call(Frame frame) {
     return;
   }
   ++running_;
-  auto& pool = procedure->row->high ? env_.high_workers : env_.workers;
+  auto& pool = logs_in(frame.header) ? env_.login_workers : procedure->row->high ? env_.high_workers : env_.workers;
   asio::post(pool, [self = std::static_pointer_cast<Connection>(shared_from_this()), procedure,
                     frame = std::make_shared<Frame>(std::move(frame))] {
     Call call{.driver = *self->env_.driver,
@@ -327,19 +398,21 @@ void Connection::start_call(Frame frame) {
               .row = procedure->row,
               .fds = std::move(frame->fds),
               .reply_fds = {},
+              .proof = {},
               .stream = {}};
     auto answer = procedure->invoke(call, frame->payload);
     // std::function must be copyable; the descriptors are not
     auto fds = std::make_shared<std::vector<Fd>>(std::move(call.reply_fds));
     auto stream = std::make_shared<std::optional<StreamRequest>>(std::move(call.stream));
-    asio::post(self->env_.network, [self, header = frame->header, answer = std::move(answer), fds, stream]() mutable {
-      self->finish_call(header, std::move(answer), std::move(*fds), std::move(*stream));
+    asio::post(self->env_.network, [self, header = frame->header, answer = std::move(answer), fds, stream,
+                                    proof = std::move(call.proof)]() mutable {
+      self->finish_call(header, std::move(answer), std::move(*fds), std::move(*stream), proof.get());
     });
   });
 }
 
 void Connection::finish_call(const MessageHeader& header, Answer<std::vector<uint8_t>> answer, std::vector<Fd> fds,
-                             std::optional<StreamRequest> stream) {
+                             std::optional<StreamRequest> stream, const access::Proof* proof) {
   --running_;
   if (ended_) {
     if (stream && stream->on_closed) {
@@ -361,15 +434,27 @@ void Connection::finish_call(const MessageHeader& header, Answer<std::vector<uin
       joined->start();
     }
   }
-  while (!ended_ && running_ < env_.max_running && !queued_.empty()) {
-    Frame next = std::move(queued_.front());
-    queued_.pop_front();
-    start_call(std::move(next));
+  if (proof && answer) {
+    protect(proof->layer);
+    let_in();
   }
-  if (queued_.size() < env_.max_queued) {
-    room_signal_.cancel();
-  }
+  start_queued();
   maybe_end();
+}
+
+// From here on, behind the reply that was sent last.
+void Connection::protect(std::shared_ptr<access::SecurityLayer> layer) {
+  if (!layer || ended_) {
+    return;
+  }
+  if (!queued_.empty() || reader_.in_the_middle()) {
+    complain("it sent more in the clear before its login was over");  // whoever it was: not necessarily the client
+    drop("mixed clear and encrypted");
+    return;
+  }
+  layer_ = std::move(layer);
+  set_encrypted();
+  reader_.set_decoder([layer = layer_](std::span<const uint8_t> bytes) { return layer->decode(bytes); });
 }
 
 }  // namespace lodge::rpc

@@ -28,6 +28,21 @@ std::span<uint8_t> FrameReader::space() {
   return std::span(bytes_).subspan(filled_);
 }
 
+void FrameReader::filled(size_t size) {
+  if (!decoder_ || size == 0) {
+    filled_ += size;
+    return;
+  }
+  const auto clear = decoder_(std::span<const uint8_t>(bytes_).subspan(filled_, size));
+  if (!clear) {
+    decoded_ = std::unexpected(clear.error());
+    return;
+  }
+  bytes_.resize(std::max(bytes_.size(), filled_ + clear->size()));
+  std::ranges::copy(*clear, bytes_.begin() + static_cast<std::ptrdiff_t>(filled_));
+  filled_ += clear->size();
+}
+
 Result<void> FrameReader::received(Fd fd) {
   if (fds_.size() >= kMaxDescriptors) {
     return fail("more than {} descriptors came that no message announced", kMaxDescriptors);
@@ -37,11 +52,15 @@ Result<void> FrameReader::received(Fd fd) {
 }
 
 Result<std::optional<Frame>> FrameReader::next() {
+  TRY_VOID(decoded_);
   const std::span<const uint8_t> rest(bytes_.data() + used_, filled_ - used_);
   if (rest.size() < kLengthSize) {
     return std::nullopt;
   }
   const uint32_t size = TRY(message_size(rest.first<kLengthSize>()));
+  if (size > limit_) {
+    return fail("a message of {} bytes came; this client may send {}", size, limit_);
+  }
   if (rest.size() < size) {
     return std::nullopt;
   }

@@ -3,7 +3,6 @@
 // Constructor and run() on the main thread, which becomes the network thread; stop() and the counters from anywhere.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -22,12 +21,7 @@ struct ServerLimits {
   unsigned keepalive_count = 5;
 };
 
-// How a listening socket's clients are treated.
-struct ListenOptions {
-  bool read_only = false;
-  // Decides whether the client needs no further authentication.
-  std::function<bool(const Peer&)> trusted;
-};
+using RulePtr = std::shared_ptr<const access::AccessRule>;  // how a listening socket's clients are treated
 
 class Server {
  public:
@@ -39,8 +33,9 @@ class Server {
   // Whose calls they are; before run().
   void serve(Driver& driver) { env_.driver = &driver; }
   // Takes over a listening socket.
-  [[nodiscard]] Result<void> listen_unix(Fd fd, ListenOptions options);
-  [[nodiscard]] Result<void> listen_tcp(Fd fd, ListenOptions options);
+  [[nodiscard]] Result<void> listen_unix(Fd fd, RulePtr rule);
+  // With credentials every client must speak TLS.
+  [[nodiscard]] Result<void> listen_tcp(Fd fd, RulePtr rule, std::shared_ptr<const access::TlsCredentials> credentials);
   // Serves until stop(), then until all calls under way have ended.
   void run();
   // Clients are let go at once. Any thread.
@@ -52,14 +47,15 @@ class Server {
  private:
   // Welcomes the clients of one listening socket for ever; `make` gives a socket's transport.
   template <class Acceptor, class Make>
-  asio::awaitable<void> accept(Acceptor acceptor, ListenOptions options, Make make);
-  void welcome(std::unique_ptr<Transport> transport, const ListenOptions& options);
-  [[nodiscard]] bool has_room() const;
+  asio::awaitable<void> accept(Acceptor acceptor, RulePtr rule, Make make);
+  void welcome(std::unique_ptr<Transport> transport, const RulePtr& rule);
+  [[nodiscard]] bool make_room_for_stranger();
 
   ServerLimits limits_;
   asio::io_context network_{1};
   asio::thread_pool workers_;
   asio::thread_pool high_workers_;
+  asio::thread_pool login_workers_;
   ConnectionEnv env_;
   uint64_t next_id_ = 1;
   std::unordered_map<uint64_t, std::shared_ptr<Connection>> connections_;

@@ -1,6 +1,7 @@
 #include "libvirt-driver/rpc/stream.h"
 
 #include "libvirt-driver/rpc/connection.h"
+#include "libvirt-driver/rpc/io.h"
 
 namespace lodge::rpc {
 namespace {
@@ -43,15 +44,20 @@ asio::awaitable<void> Stream::read_loop([[maybe_unused]] std::shared_ptr<Stream>
       (void)co_await pace_.async_wait(kAwait);
       continue;
     }
-    const auto [error, size] = co_await descriptor_.async_read_some(asio::buffer(buffer), kAwait);
+    (void)co_await asio::post(descriptor_.get_executor(),
+                              kAwait);  // a guest that writes without pause leaves others their turn
     if (ended_) {
       break;
     }
-    if (error) {
+    const auto size = co_await read_some(descriptor_, buffer);
+    if (ended_) {
+      break;
+    }
+    if (!size || *size == 0) {
       send(MessageStatus::more, {});  // the end of what the guest writes; the client may still finish
       break;
     }
-    send(MessageStatus::more, std::span(buffer).first(size));
+    send(MessageStatus::more, std::span(buffer).first(*size));
   }
 }
 
@@ -60,11 +66,13 @@ asio::awaitable<void> Stream::write_loop([[maybe_unused]] std::shared_ptr<Stream
   while (!ended_ && !waiting_.empty()) {
     const std::vector<uint8_t> chunk = std::move(waiting_.front());
     waiting_.pop_front();
-    const auto [error, size] = co_await asio::async_write(descriptor_, asio::buffer(chunk), kAwait);
+    const auto written = co_await write_whole(descriptor_, chunk);
     waiting_bytes_ -= chunk.size();
-    if (error && !ended_) {
-      fail(
-          CallError(VIR_ERR_SYSTEM_ERROR, fmt::format("write to {}: {}", request_.what, error.message()), VIR_FROM_STREAMS));
+    if (!written && !ended_) {
+      CallError error(written.error());
+      error.domain = VIR_FROM_STREAMS;
+      error.detail = fmt::format("{}: {}", request_.what, error.detail);
+      fail(std::move(error));
     }
   }
   writing_ = false;

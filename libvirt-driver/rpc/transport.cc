@@ -1,10 +1,13 @@
 #include "libvirt-driver/rpc/transport.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cstring>
+
+#include "libvirt-driver/rpc/io.h"
 
 namespace lodge::rpc {
 
@@ -69,18 +72,7 @@ class UnixTransport : public Transport {
   }
 
   asio::awaitable<Result<void>> write(std::span<const uint8_t> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (sent >= 0) {
-        bytes = bytes.subspan(static_cast<size_t>(sent));
-        continue;
-      }
-      const auto ready = co_await wait_to_write(errno);
-      if (!ready) {
-        co_return ready;
-      }
-    }
-    co_return Result<void>();
+    co_return co_await write_whole(socket_, bytes);
   }
 
   asio::awaitable<Result<void>> write_fds(std::span<const Fd> fds) override {
@@ -157,37 +149,22 @@ class UnixTransport : public Transport {
 
 class TcpTransport : public Transport {
  public:
-  explicit TcpTransport(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {
-    boost::system::error_code ignored;
-    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    socket_.set_option(asio::socket_base::keep_alive(true), ignored);
-    ::fcntl(socket_.native_handle(), F_SETFD, FD_CLOEXEC);
-    const auto end = socket_.remote_endpoint(ignored);
-    peer_.transport = TransportKind::tcp;
-    peer_.address = ignored ? "" : fmt::format("{}:{}", end.address().to_string(), end.port());
-  }
+  explicit TcpTransport(asio::ip::tcp::socket socket)
+      : socket_(std::move(socket)), peer_(prepare_tcp(socket_, TransportKind::tcp)) {}
 
   Peer peer() const override { return peer_; }
 
   asio::awaitable<Result<bool>> read(FrameReader& into) override {
-    const auto space = into.space();
-    const auto [error, size] = co_await socket_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
-    if (error == asio::error::eof) {
-      co_return false;
+    const auto got = co_await read_some(socket_, into.space());
+    if (!got) {
+      co_return context(got.error(), peer_.address);
     }
-    if (error) {
-      co_return fail_errno(error.value(), "read from the client at {}", peer_.address);
-    }
-    into.filled(size);
-    co_return true;
+    into.filled(*got);
+    co_return *got > 0;
   }
 
   asio::awaitable<Result<void>> write(std::span<const uint8_t> bytes) override {
-    const auto [error, size] = co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), kAwait);
-    if (error) {
-      co_return fail_errno(error.value(), "write to the client at {}", peer_.address);
-    }
-    co_return Result<void>();
+    co_return co_await write_whole(socket_, bytes);
   }
 
   void close() override {
@@ -201,7 +178,32 @@ class TcpTransport : public Transport {
   Peer peer_;
 };
 
+constexpr int kIdleBeforeProbe = 60;  // s
+
+std::string address_text(const asio::ip::tcp::endpoint& end) {
+  return fmt::format("{}:{}", end.address().to_string(), end.port());
+}
+
 }  // namespace
+
+Peer prepare_tcp(asio::ip::tcp::socket& socket, TransportKind kind) {
+  boost::system::error_code ignored;
+  socket.native_non_blocking(true, ignored);
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);  // a host that is gone sends no end
+  const int idle = kIdleBeforeProbe;
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
+  Peer peer;
+  peer.transport = kind;
+  if (const auto end = socket.remote_endpoint(ignored); !ignored) {
+    peer.address = address_text(end);
+  }
+  if (const auto end = socket.local_endpoint(ignored); !ignored) {
+    peer.local_address = address_text(end);
+  }
+  return peer;
+}
 
 std::unique_ptr<Transport> make_unix_transport(asio::local::stream_protocol::socket socket) {
   return std::make_unique<UnixTransport>(std::move(socket));

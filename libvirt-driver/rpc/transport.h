@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "libvirt-driver/access/tls_credentials.h"
 #include "libvirt-driver/rpc/asio.h"
 #include "libvirt-driver/rpc/call.h"
 #include "libvirt-driver/rpc/frames.h"
@@ -12,8 +13,9 @@ namespace lodge::rpc {
 class Transport {
  public:
   virtual ~Transport() = default;
-  // Before anything else: the TLS handshake. May take long.
+  // Before anything else: the TLS handshake, and whether the client may connect at all. May take long.
   virtual asio::awaitable<Result<void>> start() { co_return Result<void>(); }
+  // The client's name is known only after start().
   [[nodiscard]] virtual Peer peer() const = 0;
   // Fills the reader with what comes; false: the other end has closed.
   virtual asio::awaitable<Result<bool>> read(FrameReader& into) = 0;
@@ -26,5 +28,10 @@ class Transport {
 
 [[nodiscard]] std::unique_ptr<Transport> make_unix_transport(asio::local::stream_protocol::socket socket);
 [[nodiscard]] std::unique_ptr<Transport> make_tcp_transport(asio::ip::tcp::socket socket);
+[[nodiscard]] std::unique_ptr<Transport> make_tls_transport(asio::ip::tcp::socket socket,
+                                                            std::shared_ptr<const access::TlsCredentials> credentials);
+
+// Sets up a connected TCP socket; who is at its other end.
+[[nodiscard]] Peer prepare_tcp(asio::ip::tcp::socket& socket, TransportKind kind);
 
 }  // namespace lodge::rpc

@@ -33,6 +33,7 @@ ONLY = {
     r"<nlohmann/": ["vmm/config/", "vmm/control/", "libvirt-driver/domains/"],
     r"<linux/kvm\.h>": ["vmm/kvm/kvm_abi.h"],
     r"<boost/": ["libvirt-driver/"],
+    r"<(gnutls|sasl|systemd)/": ["libvirt-driver/access/"],
 }
 
 

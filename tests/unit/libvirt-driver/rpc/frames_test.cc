@@ -76,6 +76,49 @@ TEST_CASE("impossible lengths and types end it") {
   CHECK(!reader.next().has_value());
 }
 
+TEST_CASE("a client's limit ends what is longer, before it has come") {
+  FrameReader reader;
+  reader.set_limit(100);
+  feed(reader, message(1, Bytes(60, 1)));
+  CHECK(reader.next()->has_value());
+  const Bytes longer = message(1, Bytes(80, 1));
+  feed(reader, std::span(longer).first(4));
+  CHECK(!reader.next().has_value());
+}
+
+TEST_CASE("what is filled goes through the decoder, which may keep bytes back or fail") {
+  Bytes kept;
+  bool broken = false;
+  const auto decoder = [&](std::span<const uint8_t> bytes) -> Result<Bytes> {
+    if (broken) {
+      return fail("broken");
+    }
+    Bytes clear = std::exchange(kept, {});
+    for (const uint8_t byte : bytes) {
+      clear.push_back(byte ^ 0x55);
+    }
+    kept.push_back(clear.back());
+    clear.pop_back();
+    return clear;
+  };
+  FrameReader reader;
+  const Bytes before = message(1, {});
+  feed(reader, before);
+  reader.set_decoder(decoder);
+  Bytes coded = message(2, Bytes(5, 9));
+  coded.push_back(0);
+  for (uint8_t& byte : coded) {
+    byte ^= 0x55;
+  }
+  feed(reader, coded);
+  CHECK((**reader.next()).header.procedure == 1);
+  CHECK((**reader.next()).payload == Bytes(5, 9));
+  CHECK(!reader.in_the_middle());
+  broken = true;
+  feed(reader, Bytes{1});
+  CHECK(!reader.next().has_value());
+}
+
 TEST_CASE("descriptors belong to the message that announces them") {
   FrameReader reader;
   Bytes bytes = message(343, encode(uint32_t{1}), MessageType::call_with_fds);
