@@ -199,6 +199,9 @@ Result<void> MachineBuilder::add_small_virtio() {
   spec.transport = virtio_options("console0");
   spec.options.id = "console0";
   spec.options.ports.push_back({.name = "", .console = true, .backend = TRY(open_char(config_.console, "virtio console"))});
+  spec.options.on_port_change = [machine = &machine_](std::string_view port, bool open) {
+    machine->port_changed(port, open);
+  };
   for (const CharSettings& channel : config_.channels) {
     spec.options.ports.push_back({.name = channel.name,
                                   .console = false,

@@ -377,6 +377,12 @@ void Machine::balloon_changed(uint64_t inflated) {
   control_.post([this, left] { emit({"BALLOON_CHANGE", {{"actual", fmt::format("{}", left)}}}); });
 }
 
+void Machine::port_changed(std::string_view port, bool open) {
+  control_.post([this, port = std::string(port), open] {
+    emit({"VSERPORT_CHANGE", {{"id", port}, {"open", open ? "true" : "false"}}});
+  });
+}
+
 void Machine::block_error(const BlockErrorEvent& event) {
   static constexpr const char* kOperations[] = {"read", "write", "flush", "discard", "write-zeroes"};
   static constexpr const char* kActions[] = {"report", "ignore", "stop", "enospc"};

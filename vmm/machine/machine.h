@@ -143,8 +143,9 @@ class Machine {
   void handle_power(PowerEvent event, int code);
   void vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string what);
   void follow(OnEvent policy, MachineStatus ended, const char* reason, int exit_status);
-  void block_error(const BlockErrorEvent& event);  // any I/O loop
-  void balloon_changed(uint64_t inflated);         // any vCPU thread; bytes the guest gave
+  void block_error(const BlockErrorEvent& event);       // any I/O loop
+  void balloon_changed(uint64_t inflated);              // any vCPU thread; bytes the guest gave
+  void port_changed(std::string_view port, bool open);  // any I/O loop
   // machine_hotplug.cc
   struct Seat {
     std::string id;
