@@ -65,7 +65,8 @@ extern "C" void guest_main(uint32_t, const MultibootInfo* info) {
   CHECK_EQ(status(1), kPresent);
   print("REFUSED\n");
   wait_for(kShallGo);
-  for (const uint32_t cpu : {0U, 2U, 0xffffffffU}) {
+  constexpr uint32_t kStays[] = {0, 2, 0xffffffff};
+  for (const uint32_t cpu : kStays) {
     set(0x00, cpu);
     set(0x0c, 1);
   }
