@@ -32,6 +32,12 @@ Result<CreatedDevice> create_pci_hotplug(DeviceSpec& spec, const DeviceEnv& env,
   return plain(PciHotplug::create(wanted.ports ? env.pio : env.mmio, wanted.base, std::move(wanted.hooks), saved));
 }
 
+Result<CreatedDevice> create_cpu_hotplug(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<CpuHotplugSpec>(spec);
+  return plain(CpuHotplug::create(wanted.ports ? env.pio : env.mmio, wanted.base, std::move(wanted.present),
+                                  std::move(wanted.hooks), saved));
+}
+
 Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   const auto& wanted = std::get<CmosRtcSpec>(spec);
   return plain(
@@ -68,6 +74,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"reduced-power", create_reduced_power},
     {"fixed-power", create_fixed_power},
     {"pci-hotplug", create_pci_hotplug},
+    {"cpu-hotplug", create_cpu_hotplug},
     {"cmos-rtc", create_cmos_rtc},
     {"debug-console", create_debug_console},
     {"debug-exit", create_debug_exit},

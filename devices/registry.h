@@ -13,6 +13,7 @@
 
 #include "devices/core/char_backend.h"
 #include "devices/core/device.h"
+#include "devices/legacy/cpu_hotplug/device.h"
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
@@ -38,6 +39,12 @@ struct PciHotplugSpec {
   uint64_t base = 0;
   PciHotplug::Hooks hooks;
 };
+struct CpuHotplugSpec {
+  bool ports = false;
+  uint64_t base = 0;
+  std::vector<bool> present;  // by index, of all that are possible
+  CpuHotplug::Hooks hooks;
+};
 struct CmosRtcSpec {
   uint64_t low_ram = 0;
   uint64_t high_ram = 0;
@@ -61,8 +68,9 @@ using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, PciHotplugSpec, CmosRtcSpec, DebugConsoleSpec,
-                                DebugExitSpec, PvPanicSpec, SerialSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+using DeviceSpec =
+    std::variant<ReducedPowerSpec, FixedPowerSpec, PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, DebugConsoleSpec,
+                 DebugExitSpec, PvPanicSpec, SerialSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -1,22 +1,12 @@
 #include "devices/pci/hotplug.h"
 
+#include "devices/core/ost.h"
+
 namespace lodge {
 namespace {
 
 constexpr uint8_t kSlots = 32;
-// ACPI 6.5 tables 6.19 and 6.20: an ejection that the system was asked for, and words for "no".
-constexpr uint8_t kEjectRequest = 0x03;
-constexpr uint8_t kFailed = 0x01;
-constexpr uint8_t kNotUnderstood = 0x02;
-constexpr uint8_t kLocked = 0x80;
-constexpr uint8_t kInUse = 0x81;
-constexpr uint8_t kDependencyBusy = 0x82;
-
 constexpr uint32_t bit(uint8_t slot) { return uint32_t{1} << slot; }
-
-bool means_no(uint8_t status) {
-  return status == kFailed || status == kNotUnderstood || status == kLocked || status == kInUse || status == kDependencyBusy;
-}
 
 }  // namespace
 
@@ -91,7 +81,7 @@ void PciHotplug::told(uint8_t slot) {
   bool refused = false;
   {
     const Lock lock(mutex_);
-    refused = outcome_[0] == kEjectRequest && means_no(outcome_[1]) && (state_.leaving & bit(slot)) != 0;
+    refused = outcome_[0] == ost::kEjectRequest && ost::means_no(outcome_[1]) && (state_.leaving & bit(slot)) != 0;
     if (refused) {
       state_.leaving &= ~bit(slot);
     }

@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "libvirt-driver/calls/calls.h"
 #include "libvirt-driver/domains/agent.h"
+#include "libvirt-driver/domains/guest_addresses.h"
 
 namespace lodge {
 namespace {
@@ -23,14 +24,26 @@ Answer<Json> ask(Call& call, const DomainName& name, const char* command, const 
   return agent_command(view, request, timeout);
 }
 
-std::string text_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
-}
-
+// By the agent, or by the lease of one of its interfaces.
 Answer<DomainGetHostnameRet> domain_get_hostname(Call& call, const DomainGetHostnameArgs& args) {
-  const Json answer = TRY(ask(call, args.dom, "guest-get-host-name"));
-  return DomainGetHostnameRet{.hostname = text_of(answer, "host-name")};
+  constexpr uint32_t kLease = VIR_DOMAIN_GET_HOSTNAME_LEASE;
+  constexpr uint32_t kAgent = VIR_DOMAIN_GET_HOSTNAME_AGENT;
+  TRY_VOID(check_flags(args.flags, kLease | kAgent, "virDomainGetHostname"));
+  if ((args.flags & kLease) == 0) {
+    const Json answer = TRY(ask(call, args.dom, "guest-get-host-name"));
+    return DomainGetHostnameRet{.hostname = text_of(answer, "host-name")};
+  }
+  const DomainView view = TRY(find(call, args.dom))->view();
+  TRY(Driver::running(view));
+  const std::vector<GuestAddress> known = leases(kLeaseFolder);
+  for (const lodge::DomainInterface& interface : view.live->devices.interfaces) {
+    for (const GuestAddress& lease : known) {
+      if (lease.mac == to_xml(interface.mac) && !lease.hostname.empty()) {
+        return DomainGetHostnameRet{.hostname = lease.hostname};
+      }
+    }
+  }
+  return call_error(VIR_ERR_NO_HOSTNAME, "no hostname found for domain '{}'", view.name);
 }
 
 Answer<DomainGetTimeRet> domain_get_time(Call& call, const DomainGetTimeArgs& args) {
@@ -93,13 +106,22 @@ Answer<void> domain_set_user_password(Call& call, const DomainSetUserPasswordArg
 Answer<DomainGetFsinfoRet> domain_get_fsinfo(Call& call, const DomainGetFsinfoArgs& args) {
   TRY_VOID(check_flags(args.flags, 0, "virDomainGetFSInfo"));
   DomainGetFsinfoRet reply;
-  for (const Json& entry : TRY(ask(call, args.dom, "guest-get-fsinfo"))) {
-    if (entry.is_object() && reply.info.size() < 256) {
-      reply.info.push_back({.mountpoint = text_of(entry, "mountpoint"),
-                            .name = text_of(entry, "name"),
-                            .fstype = text_of(entry, "type"),
-                            .dev_aliases = {}});
+  const DomainView view = TRY(find(call, args.dom))->view();
+  for (const Json& entry : objects_of(TRY(ask(call, args.dom, "guest-get-fsinfo")))) {
+    if (reply.info.size() >= 256) {
+      break;
     }
+    DomainFsinfo info{.mountpoint = text_of(entry, "mountpoint"),
+                      .name = text_of(entry, "name"),
+                      .fstype = text_of(entry, "type"),
+                      .dev_aliases = {}};
+    for (const Json& disk : objects_of(entry, "disk")) {
+      const std::string target = disk_target(view, disk);
+      if (!target.empty() && info.dev_aliases.size() < 256) {
+        info.dev_aliases.push_back(target);
+      }
+    }
+    reply.info.push_back(std::move(info));
   }
   reply.ret = static_cast<uint32_t>(reply.info.size());
   return reply;
@@ -117,38 +139,6 @@ Answer<DomainAgentSetResponseTimeoutRet> domain_agent_set_response_timeout(Call&
   return DomainAgentSetResponseTimeoutRet{.result = 0};
 }
 
-// Addresses as the agent tells them.
-Answer<DomainInterfaceAddressesRet> domain_interface_addresses(Call& call, const DomainInterfaceAddressesArgs& args) {
-  TRY_VOID(check_flags(args.flags, 0, "virDomainInterfaceAddresses"));
-  if (args.source != VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT) {
-    TRY(Driver::running(TRY(find(call, args.dom))->view()));
-    return call_error(VIR_ERR_ARGUMENT_UNSUPPORTED,
-                      "addresses come from the agent only in this version; use --source agent");
-  }
-  DomainInterfaceAddressesRet reply;
-  for (const Json& entry : TRY(ask(call, args.dom, "guest-network-get-interfaces"))) {
-    if (!entry.is_object()) {
-      continue;
-    }
-    rpc::DomainInterface interface;
-    interface.name = text_of(entry, "name");
-    if (const std::string mac = text_of(entry, "hardware-address"); !mac.empty()) {
-      interface.hwaddr = mac;
-    }
-    for (const Json& address : entry.value("ip-addresses", Json::array())) {
-      if (address.is_object() && interface.addrs.size() < 2048) {
-        interface.addrs.push_back({.type = text_of(address, "ip-address-type") == "ipv6" ? 1 : 0,
-                                   .addr = text_of(address, "ip-address"),
-                                   .prefix = address.value("prefix", 0U)});
-      }
-    }
-    if (reply.ifaces.size() < 2048) {
-      reply.ifaces.push_back(std::move(interface));
-    }
-  }
-  return reply;
-}
-
 constexpr std::array kCalls{
     bind<Proc::domain_get_hostname, domain_get_hostname>(),
     bind<Proc::domain_get_time, domain_get_time>(),
@@ -159,7 +149,6 @@ constexpr std::array kCalls{
     bind<Proc::domain_set_user_password, domain_set_user_password>(),
     bind<Proc::domain_get_fsinfo, domain_get_fsinfo>(),
     bind<Proc::domain_agent_set_response_timeout, domain_agent_set_response_timeout>(),
-    bind<Proc::domain_interface_addresses, domain_interface_addresses>(),
 };
 
 }  // namespace

@@ -4,11 +4,12 @@ namespace lodge {
 
 std::vector<rpc::Binding> all_calls() {
   std::vector<rpc::Binding> all;
-  for (const Bindings group :
-       {auth_calls(),      connect_calls(),    host_calls(),     cpu_calls(),       lookup_calls(),
-        lifecycle_calls(), definition_calls(), metadata_calls(), vcpu_calls(),      memory_calls(),
-        tuning_calls(),    device_calls(),     block_calls(),    interface_calls(), stats_calls(),
-        event_calls(),     console_calls(),    job_calls(),      agent_calls(),     monitor_calls()}) {
+  for (const Bindings group : {auth_calls(),      connect_calls(),    host_calls(),       cpu_calls(),
+                               lookup_calls(),    lifecycle_calls(),  definition_calls(), metadata_calls(),
+                               vcpu_calls(),      vcpu_count_calls(), agent_info_calls(), power_management_calls(),
+                               memory_calls(),    tuning_calls(),     device_calls(),     block_calls(),
+                               interface_calls(), stats_calls(),      event_calls(),      console_calls(),
+                               job_calls(),       agent_calls(),      monitor_calls()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

@@ -3,6 +3,7 @@
 
 #include "libvirt-driver/calls/calls.h"
 #include "libvirt-driver/domains/agent.h"
+#include "libvirt-driver/domains/machine_json.h"
 
 namespace lodge {
 namespace {
@@ -47,17 +48,18 @@ Answer<void> power(Call& call, const DomainName& name, uint32_t flags, bool rebo
   TRY_VOID(check_flags(flags, kButton | kAgent, reboot ? "virDomainReboot" : "virDomainShutdownFlags"));
   const DomainPtr domain = TRY(find(call, name));
   const DomainView view = domain->view();
-  TRY(Driver::running(view));
+  const auto run = TRY(Driver::running(view));
   if ((flags & kAgent) != 0 || (flags == 0 && has_agent(view))) {
     const auto asked = agent_shutdown(view, reboot ? "reboot" : "powerdown");
     if (asked || flags == kAgent) {
       return asked;
     }
   }
-  if (reboot) {
-    // The button switches off: a guest that obeys it is started anew by its reset.
-    return call_error(VIR_ERR_ARGUMENT_UNSUPPORTED,
-                      "a reboot needs the guest agent; use 'reset', or 'shutdown' and 'start'");
+  const LifecycleAction on_reboot = view.live->on_reboot;
+  if (reboot && on_reboot != LifecycleAction::destroy && on_reboot != LifecycleAction::preserve) {
+    // The button switches off: a guest that obeys it is reset then.
+    TRY(run->monitor->execute("system_powerdown", {{"reboot", true}}));
+    return {};
   }
   return call.driver.shutdown(domain);
 }
@@ -111,16 +113,25 @@ Answer<void> domain_set_lifecycle_action(Call& call, const DomainSetLifecycleAct
   const auto job = TRY(domain->begin_job("set-lifecycle-action"));
   const DomainView view = domain->view();
   const Affected which = TRY(affected(args.flags, view));
+  const auto set = [&args](DomainConfig& config) {
+    switch (args.type) {
+      case VIR_DOMAIN_LIFECYCLE_POWEROFF: config.on_poweroff = kActions[args.action]; break;
+      case VIR_DOMAIN_LIFECYCLE_REBOOT: config.on_reboot = kActions[args.action]; break;
+      default: config.on_crash = kCrashActions[args.action]; break;
+    }
+  };
   if (which.live) {
-    return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "the lifecycle actions of a running guest stay; use --config");
+    DomainConfig live = *view.live;
+    set(live);
+    TRY((TRY(Driver::running(view)))->monitor->execute("set-action", ending_json(live)));
+    call.driver.replace_live(domain, std::move(live));
   }
-  DomainConfig config = *view.persistent;
-  switch (args.type) {
-    case VIR_DOMAIN_LIFECYCLE_POWEROFF: config.on_poweroff = kActions[args.action]; break;
-    case VIR_DOMAIN_LIFECYCLE_REBOOT: config.on_reboot = kActions[args.action]; break;
-    default: config.on_crash = kCrashActions[args.action]; break;
+  if (which.config) {
+    DomainConfig config = *view.persistent;
+    set(config);
+    TRY_VOID(call.driver.replace_definition(domain, std::move(config)));
   }
-  return call.driver.replace_definition(domain, std::move(config));
+  return {};
 }
 
 constexpr std::array kCalls{

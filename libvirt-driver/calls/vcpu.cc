@@ -1,4 +1,4 @@
-// vCPUs: how many, on which processors, what they do.
+// vCPUs: on which processors, what they do. How many: vcpu_count.cc.
 #include <algorithm>
 #include <array>
 
@@ -12,8 +12,6 @@ namespace {
 using namespace rpc;  // the wire's structs
 
 constexpr uint32_t kLiveOrConfig = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG;
-
-uint32_t current_vcpus(const DomainConfig& config) { return config.vcpus.current.value_or(config.vcpus.count); }
 
 // The set a vCPU may use by its definition; all processors if nothing says otherwise.
 IdSet pinned_to(const DomainConfig& config, uint32_t vcpu) {
@@ -39,63 +37,6 @@ Answer<IdSet> wanted_set(std::span<const uint8_t> bitmap) {
     return call_error(VIR_ERR_INVALID_ARG, "the CPU map names no processor of this host");
   }
   return set;
-}
-
-Answer<DomainGetMaxVcpusRet> domain_get_max_vcpus(Call& call, const DomainGetMaxVcpusArgs& args) {
-  return DomainGetMaxVcpusRet{.num = static_cast<int32_t>(TRY(find(call, args.dom))->view().config().vcpus.count)};
-}
-
-Answer<DomainGetVcpusFlagsRet> domain_get_vcpus_flags(Call& call, const DomainGetVcpusFlagsArgs& args) {
-  TRY_VOID(
-      check_flags(args.flags, kLiveOrConfig | VIR_DOMAIN_VCPU_MAXIMUM | VIR_DOMAIN_VCPU_GUEST, "virDomainGetVcpusFlags"));
-  const DomainView view = TRY(find(call, args.dom))->view();
-  if ((args.flags & VIR_DOMAIN_VCPU_GUEST) != 0) {
-    return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "use guestvcpus to see what the guest says of its vCPUs");
-  }
-  const ConfigPtr config = TRY(queried(args.flags, view));
-  const bool maximum = (args.flags & VIR_DOMAIN_VCPU_MAXIMUM) != 0;
-  return DomainGetVcpusFlagsRet{.num = static_cast<int32_t>(maximum ? config->vcpus.count : current_vcpus(*config))};
-}
-
-Answer<void> set_vcpus(Call& call, const DomainName& name, uint32_t count, uint32_t flags) {
-  TRY_VOID(
-      check_flags(flags, kLiveOrConfig | VIR_DOMAIN_VCPU_MAXIMUM | VIR_DOMAIN_VCPU_HOTPLUGGABLE, "virDomainSetVcpusFlags"));
-  const DomainPtr domain = TRY(find(call, name));
-  const auto job = TRY(domain->begin_job("set-vcpus"));
-  const DomainView view = domain->view();
-  const Affected which = TRY(affected(flags, view));
-  if (count == 0) {
-    return call_error(VIR_ERR_INVALID_ARG, "the number of vCPUs must not be 0");
-  }
-  if (which.live) {
-    if (count == current_vcpus(*view.live) && (flags & VIR_DOMAIN_VCPU_MAXIMUM) == 0) {
-      return {};
-    }
-    return call_error(VIR_ERR_OPERATION_UNSUPPORTED,
-                      "vCPUs of a running guest cannot be changed in this version; use --config");
-  }
-  DomainConfig config = *view.persistent;
-  if ((flags & VIR_DOMAIN_VCPU_MAXIMUM) != 0) {
-    config.vcpus.count = count;
-    if (config.vcpus.current.value_or(count) >= count) {
-      config.vcpus.current.reset();
-    }
-  } else {
-    if (count > config.vcpus.count) {
-      return call_error(VIR_ERR_INVALID_ARG,
-                        "requested vcpus is greater than max allowable vcpus for the persistent domain: {} > {}", count,
-                        config.vcpus.count);
-    }
-    config.vcpus.current = count == config.vcpus.count ? std::optional<uint32_t>() : count;
-  }
-  return call.driver.replace_definition(domain, std::move(config));
-}
-
-Answer<void> domain_set_vcpus(Call& call, const DomainSetVcpusArgs& args) {
-  return set_vcpus(call, args.dom, args.nvcpus, VIR_DOMAIN_AFFECT_LIVE);
-}
-Answer<void> domain_set_vcpus_flags(Call& call, const DomainSetVcpusFlagsArgs& args) {
-  return set_vcpus(call, args.dom, args.nvcpus, args.flags);
 }
 
 Answer<DomainGetVcpusRet> domain_get_vcpus(Call& call, const DomainGetVcpusArgs& args) {
@@ -246,10 +187,6 @@ Answer<DomainGetCpuStatsRet> domain_get_cpu_stats(Call& call, const DomainGetCpu
 }
 
 constexpr std::array kCalls{
-    bind<Proc::domain_get_max_vcpus, domain_get_max_vcpus>(),
-    bind<Proc::domain_get_vcpus_flags, domain_get_vcpus_flags>(),
-    bind<Proc::domain_set_vcpus, domain_set_vcpus>(),
-    bind<Proc::domain_set_vcpus_flags, domain_set_vcpus_flags>(),
     bind<Proc::domain_get_vcpus, domain_get_vcpus>(),
     bind<Proc::domain_get_vcpu_pin_info, domain_get_vcpu_pin_info>(),
     bind<Proc::domain_pin_vcpu, domain_pin_vcpu>(),

@@ -7,14 +7,18 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <mutex>
 
 namespace lodge {
 namespace {
 
 constexpr int kDefaultSeconds = 5;
-constexpr int kSyncSeconds = 5;                  // an agent that is there answers this at once
-constexpr size_t kMaxAnswer = size_t{64} << 20;  // guest-file-read and the like
-constexpr char kResync = '\xFF';                 // makes the agent forget a half-read line
+constexpr int kSyncSeconds = 5;                    // an agent that is there answers this at once
+constexpr size_t kMaxAnswer = size_t{16} << 20;    // guest-file-read and the like
+constexpr unsigned kMaxDepth = 64;                 // of what the guest sends: lists in lists
+constexpr std::chrono::seconds kTurnPatience{30};  // for the conversations before this one
+constexpr char kResync = '\xFF';                   // makes the agent forget a half-read line
 
 const DomainChannel* agent_channel(const DomainView& view) {
   if (!view.active()) {
@@ -27,10 +31,36 @@ const DomainChannel* agent_channel(const DomainView& view) {
   return it == channels.end() ? nullptr : &*it;
 }
 
-// One conversation.
+// JSON from a guest; discarded when it is none, or nested so deeply that handling it would exhaust our stack.
+Json parse_untrusted(const std::string& text) {
+  unsigned depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      i += c == '\\' ? 1 : 0;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMaxDepth) {
+        return {Json::value_t::discarded};
+      }
+    } else if ((c == '}' || c == ']') && depth > 0) {
+      --depth;
+    }
+  }
+  return Json::parse(text, nullptr, false);
+}
+
+// One conversation. There is one at a time.
 class AgentLine {
  public:
-  explicit AgentLine(Fd fd) : fd_(std::move(fd)) {}
+  AgentLine(Fd fd, std::unique_lock<std::timed_mutex> turn) : turn_(std::move(turn)), fd_(std::move(fd)) {
+    // An agent that does not read must not hold us up for ever.
+    const timeval patience{.tv_sec = kSyncSeconds, .tv_usec = 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  }
 
   Result<void> send(const std::string& text) {
     std::string_view rest = text;
@@ -59,8 +89,11 @@ class AgentLine {
           std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
       pollfd watched{fd_.get(), POLLIN, 0};
       const int ready = ::poll(&watched, 1, for_ever ? -1 : static_cast<int>(std::max<int64_t>(0, left)));
-      if (ready == 0) {
-        return fail("the guest agent does not answer");
+      if (ready < 0 && errno == EINTR) {
+        continue;
+      }
+      if (ready <= 0) {
+        return fail("Guest agent is not responding: the guest agent does not answer");
       }
       char buffer[65536];
       const ssize_t got = ::recv(fd_.get(), buffer, sizeof buffer, 0);
@@ -72,6 +105,7 @@ class AgentLine {
   }
 
  private:
+  std::unique_lock<std::timed_mutex> turn_;
   Fd fd_;
   std::string text_;
 };
@@ -89,11 +123,18 @@ Answer<AgentLine> converse(const DomainView& view, std::chrono::seconds patience
     }
     return call_error(VIR_ERR_ARGUMENT_UNSUPPORTED, "QEMU guest agent is not configured");
   }
+  if (channel->state == ChannelState::disconnected) {
+    return unresponsive("QEMU guest agent is not connected");
+  }
+  std::unique_lock turn(view.run->agent_turn, kTurnPatience);
+  if (!turn.owns_lock()) {
+    return call_error(VIR_ERR_OPERATION_TIMEOUT, "cannot acquire state change lock: the guest agent is busy");
+  }
   auto fd = connect_unix(channel->source.path);
   if (!fd) {
     return unresponsive(fd.error().message);
   }
-  AgentLine line(std::move(*fd));
+  AgentLine line(std::move(*fd), std::move(turn));
   uint32_t token = 0;
   if (::getrandom(&token, sizeof token, 0) != sizeof token) {
     token = static_cast<uint32_t>(std::chrono::steady_clock::now().time_since_epoch().count());
@@ -108,11 +149,27 @@ Answer<AgentLine> converse(const DomainView& view, std::chrono::seconds patience
     if (!text) {
       return unresponsive("QEMU guest agent is not connected: " + text.error().message);
     }
-    const Json answer = Json::parse(*text, nullptr, false);
+    const Json answer = parse_untrusted(*text);
     if (answer.is_object() && answer.value("return", Json()) == Json(token)) {
       return line;
     }
   }
+}
+
+// The value of "return" in an answer.
+Answer<Json> result_of(const std::string& text, const std::string& name) {
+  Json answer = parse_untrusted(text);
+  if (!answer.is_object()) {
+    return call_error(VIR_ERR_INTERNAL_ERROR, "the guest agent's answer to '{}' is no JSON", name);
+  }
+  if (answer.contains("error")) {
+    const Json& error = answer["error"];
+    return call_error(VIR_ERR_INTERNAL_ERROR, "unable to execute QEMU agent command '{}': {}", name,
+                      error.is_object() && error.contains("desc") && error["desc"].is_string()
+                          ? error["desc"].get<std::string>()
+                          : "no reason given");
+  }
+  return answer.contains("return") ? answer["return"] : Json::object();
 }
 
 }  // namespace
@@ -125,7 +182,7 @@ Answer<Json> agent_command(const DomainView& view, const Json& command, int time
                       static_cast<int>(VIR_DOMAIN_QEMU_AGENT_COMMAND_BLOCK));
   }
   const int seconds = timeout == VIR_DOMAIN_QEMU_AGENT_COMMAND_DEFAULT ? kDefaultSeconds : std::max(timeout, 0);
-  const std::string name = command.value("execute", "");
+  const std::string name = text_of(command, "execute");
   AgentLine line = TRY(converse(view, std::chrono::seconds(std::max(seconds, kSyncSeconds))));
   if (const auto sent = line.send(line_of(command)); !sent) {
     return unresponsive(sent.error().message);
@@ -135,24 +192,72 @@ Answer<Json> agent_command(const DomainView& view, const Json& command, int time
   if (!text) {
     return unresponsive(text.error().message);
   }
-  Json answer = Json::parse(*text, nullptr, false);
-  if (!answer.is_object()) {
-    return call_error(VIR_ERR_INTERNAL_ERROR, "the guest agent's answer to '{}' is no JSON", name);
+  return result_of(*text, name);
+}
+
+Answer<void> agent_farewell(const DomainView& view, const Json& command, std::chrono::milliseconds patience) {
+  AgentLine line = TRY(converse(view, std::chrono::seconds(kSyncSeconds)));
+  if (const auto sent = line.send(line_of(command)); !sent) {
+    return unresponsive(sent.error().message);
   }
-  if (answer.contains("error")) {
-    const Json& error = answer["error"];
-    return call_error(VIR_ERR_INTERNAL_ERROR, "unable to execute QEMU agent command '{}': {}", name,
-                      error.is_object() ? error.value("desc", "no reason given") : "no reason given");
+  if (const auto text = line.read(std::chrono::steady_clock::now() + patience, false)) {
+    TRY(result_of(*text, text_of(command, "execute")));
   }
-  return answer.contains("return") ? answer["return"] : Json::object();
+  return {};
 }
 
 Answer<void> agent_shutdown(const DomainView& view, const std::string& mode) {
-  AgentLine line = TRY(converse(view, std::chrono::seconds(kSyncSeconds)));
-  if (const auto sent = line.send(line_of({{"execute", "guest-shutdown"}, {"arguments", {{"mode", mode}}}})); !sent) {
-    return unresponsive(sent.error().message);
+  return agent_farewell(view, {{"execute", "guest-shutdown"}, {"arguments", {{"mode", mode}}}},
+                        std::chrono::milliseconds(0));
+}
+
+std::string disk_target(const DomainView& view, const Json& disk) {
+  const auto controller = disk.find("pci-controller");
+  if (!view.live || controller == disk.end() || !controller->is_object()) {
+    return "";
   }
-  return {};
+  for (const DomainDisk& one : view.live->devices.disks) {
+    const auto* pci = one.address ? std::get_if<PciAddress>(&*one.address) : nullptr;
+    if (pci != nullptr && integer_of(*controller, "domain") == pci->domain && integer_of(*controller, "bus") == pci->bus &&
+        integer_of(*controller, "slot") == pci->slot && integer_of(*controller, "function") == pci->function) {
+      return one.target;
+    }
+  }
+  return "";
+}
+
+std::string text_of(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+int64_t integer_of(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  if (it == object.end() || !it->is_number()) {
+    return 0;
+  }
+  if (it->is_number_float()) {  // far too large numbers are clipped, not undefined
+    return static_cast<int64_t>(std::clamp(it->get<double>(), -9e18, 9e18));
+  }
+  return it->get<int64_t>();
+}
+
+bool flag_of(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  return it != object.end() && *it == Json(true);
+}
+
+std::vector<Json> objects_of(const Json& json) {
+  std::vector<Json> objects;
+  if (json.is_array()) {
+    std::ranges::copy_if(json, std::back_inserter(objects), [](const Json& one) { return one.is_object(); });
+  }
+  return objects;
+}
+
+std::vector<Json> objects_of(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  return it == object.end() ? std::vector<Json>() : objects_of(*it);
 }
 
 }  // namespace lodge

@@ -34,9 +34,12 @@ struct Run {
   uint64_t autodestroy_session = 0;  // ends with this client; 0: does not
   std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
 
-  std::atomic<int> pause_reason{0};    // VIR_DOMAIN_PAUSED_* of the next pause; 0: unknown
-  std::atomic<int> stop_reason{0};     // VIR_DOMAIN_SHUTOFF_* once somebody or something ends it; 0: not known
-  std::atomic<int> agent_timeout{-1};  // s; VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_*
+  std::atomic<int> pause_reason{0};       // VIR_DOMAIN_PAUSED_* of the next pause; 0: unknown
+  std::atomic<int> stop_reason{0};        // VIR_DOMAIN_SHUTOFF_* once somebody or something ends it; 0: not known
+  std::atomic<int64_t> refused_vcpu{-1};  // the last one that the guest would not let go
+  std::atomic<int> agent_timeout{-1};     // s; VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_*
+
+  std::timed_mutex agent_turn;  // conversations with the guest's agent, one at a time
 
   // finished(): its monitor has ended and all is cleaned up.
   void finish();

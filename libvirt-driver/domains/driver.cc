@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
 #include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/vcpus.h"
 
 namespace lodge {
 namespace {
@@ -100,7 +101,12 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
       run->stop_reason.compare_exchange_strong(none, VIR_DOMAIN_SHUTOFF_CRASHED);
       events_.lifecycle(who, VIR_DOMAIN_EVENT_CRASHED, VIR_DOMAIN_EVENT_CRASHED_PANICKED);
     }
+  } else if (name == "VSERPORT_CHANGE") {
+    if (const std::string channel = text_in(data, "id"); !channel.empty()) {  // the console has no name
+      channel_changed(domain, channel, flag_in(data, "open"));
+    }
   } else if (name == "RESET") {
+    channel_changed(domain, "", false);
     events_.emit(VIR_DOMAIN_EVENT_ID_REBOOT, rpc::DomainEventCallbackRebootMsg{.callback_id = 0, .dom = who});
   } else if (name == "BALLOON_CHANGE") {
     const uint64_t kib = number_in(data, "actual") / 1024;
@@ -141,6 +147,7 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
   } else if (name == "DEVICE_DELETED") {
     device_deleted(domain, text_in(data, "device"));
   } else if (name == "DEVICE_UNPLUG_GUEST_ERROR") {
+    note_refusal(*run, text_in(data, "device"));
     events_.emit(
         VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
         rpc::DomainEventCallbackDeviceRemovalFailedMsg{.callback_id = 0, .dom = who, .dev_alias = text_in(data, "device")});
@@ -213,6 +220,9 @@ void Driver::find_again(StoredStatus status) {
   run->cgroup = Cgroup(status.cgroup);
   run->since = std::chrono::system_clock::from_time_t(status.since);
   auto process = find_process(status.pid, status.start_time);
+  for (DomainChannel& channel : status.live.devices.channels) {
+    channel.state = ChannelState::absent;  // not known: the guest may have opened it meanwhile
+  }
   domain->change([&](DomainView& view) {
     view.live = std::make_shared<DomainConfig>(status.live);
     view.run = run;
@@ -304,10 +314,21 @@ bool Driver::wait_for_removal(std::chrono::milliseconds patience, const std::fun
   return removed_.wait_for(lock, patience, gone);
 }
 
+void Driver::note_refusal(Run& run, const std::string& alias) {
+  uint32_t vcpu = 0;
+  if (alias.starts_with("vcpu") && std::from_chars(alias.data() + 4, alias.data() + alias.size(), vcpu).ec == std::errc()) {
+    const std::scoped_lock lock(removal_mutex_);
+    run.refused_vcpu = vcpu;
+    removed_.notify_all();
+  }
+}
+
 void Driver::device_deleted(const DomainPtr& domain, const std::string& alias) {
+  bool vcpu = false;
   const rpc::DomainName who = domain->change([&](DomainView& view) {
     if (view.live) {
       auto live = std::make_shared<DomainConfig>(*view.live);
+      vcpu = forget_vcpu(*live, alias);
       std::erase_if(live->devices.disks, [&](const DomainDisk& disk) { return disk.alias == alias; });
       std::erase_if(live->devices.interfaces, [&](const DomainInterface& nic) { return nic.alias == alias; });
       view.live = std::move(live);
@@ -318,6 +339,9 @@ void Driver::device_deleted(const DomainPtr& domain, const std::string& alias) {
   {
     const std::scoped_lock lock(removal_mutex_);
     removed_.notify_all();
+  }
+  if (vcpu) {
+    return;  // libvirt's qemu driver tells of none
   }
   events_.emit(VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
                rpc::DomainEventCallbackDeviceRemovedMsg{.callback_id = 0, .dom = who, .dev_alias = alias});

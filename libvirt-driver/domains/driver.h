@@ -82,6 +82,9 @@ class Driver {
   void on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, const std::string& name, const Json& data);
   void mark(const DomainPtr& domain, const Run* run, int state, int reason);
   void write_status(const DomainPtr& domain);
+  // The guest opened or closed a channel; all of them without a name.
+  void channel_changed(const DomainPtr& domain, const std::string& channel, bool open);
+  void note_refusal(Run& run, const std::string& alias);
   void device_deleted(const DomainPtr& domain, const std::string& alias);
   void ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run, bool starting);
   void find_again(StoredStatus status);

@@ -1,5 +1,7 @@
 #include "libvirt-driver/domains/machine_json.h"
 
+#include "libvirt-driver/domains/vcpus.h"
+
 namespace lodge {
 namespace {
 
@@ -40,7 +42,8 @@ void add_virtio(Json& json, const VirtioOptions& options, OnOff event_idx) {
 }
 
 Json cpu_json(const DomainConfig& config) {
-  Json cpu{{"count", config.vcpus.current.value_or(config.vcpus.count)}};
+  Json cpu = Json::object();
+  add_vcpus(cpu, config.vcpus);
   if (!config.cpu) {
     return cpu;
   }
@@ -369,6 +372,19 @@ Answer<Json> interface_json(const DomainInterface& interface) {
   return json;
 }
 
+Json ending_json(const DomainConfig& config) {
+  Json json = Json::object();
+  json["on_poweroff"] = action(config.on_poweroff, "destroy");
+  json["on_reboot"] = action(config.on_reboot, "restart");
+  switch (config.on_crash) {
+    case CrashAction::restart:
+    case CrashAction::coredump_restart: json["on_crash"] = "restart"; break;
+    case CrashAction::preserve: json["on_crash"] = "preserve"; break;
+    default: json["on_crash"] = "destroy"; break;
+  }
+  return json;
+}
+
 Answer<Json> machine_json(const DomainConfig& config, const std::string& folder, const MachineFds& fds) {
   TRY_VOID(refuse_devices(config.devices));
   Json machine{{"name", config.name},
@@ -378,14 +394,7 @@ Answer<Json> machine_json(const DomainConfig& config, const std::string& folder,
   machine["memory"] = memory_json(config);
   machine["boot"] = TRY(boot_json(config));
   machine["smbios"] = smbios_json(config);
-  machine["on_poweroff"] = action(config.on_poweroff, "destroy");
-  machine["on_reboot"] = action(config.on_reboot, "restart");
-  switch (config.on_crash) {
-    case CrashAction::restart:
-    case CrashAction::coredump_restart: machine["on_crash"] = "restart"; break;
-    case CrashAction::preserve: machine["on_crash"] = "preserve"; break;
-    default: machine["on_crash"] = "destroy"; break;
-  }
+  machine.update(ending_json(config));
   Json disks = Json::array();
   for (const DomainDisk& disk : config.devices.disks) {
     disks.push_back(TRY(disk_json(disk)));

@@ -21,6 +21,8 @@ struct MachineFds {
 
 // CONFIG_UNSUPPORTED with the element's path for what the monitor cannot do.
 [[nodiscard]] Answer<Json> machine_json(const DomainConfig& config, const std::string& folder, const MachineFds& fds);
+// What happens when the guest ends of itself: on_poweroff, on_reboot, on_crash. The monitor's set-action takes it too.
+[[nodiscard]] Json ending_json(const DomainConfig& config);
 // One device, for the live attach.
 [[nodiscard]] Answer<Json> disk_json(const DomainDisk& disk);
 [[nodiscard]] Answer<Json> interface_json(const DomainInterface& interface);

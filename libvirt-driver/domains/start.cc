@@ -18,6 +18,7 @@
 #include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/domains/taps.h"
 #include "libvirt-driver/domains/tuning.h"
+#include "libvirt-driver/domains/vcpus.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 
 namespace lodge {
@@ -79,6 +80,7 @@ class Starter {
     run_->id = driver_.next_id_++;
     live_.id = run_->id;
     assign_aliases(live_);
+    enter_vcpus(live_);
     run_->folder = fmt::format("{}/{}-{}", driver_.paths().run, run_->id, live_.name.substr(0, 40));
     run_->log_file = fmt::format("{}/{}.log", driver_.paths().log, live_.name);
     auto outcome = prepare();
@@ -98,6 +100,7 @@ class Starter {
   Answer<void> prepare() {
     TRY_VOID(make_folder(run_->folder, 0700));
     for (DomainChannel& channel : live_.devices.channels) {
+      channel.state = channel.name.empty() ? ChannelState::absent : ChannelState::disconnected;
       if (channel.source.type == CharType::unix_socket && channel.source.path.empty()) {
         channel.source.path = fmt::format("{}/{}", run_->folder, channel.name.empty() ? channel.alias : channel.name);
         channel.source.mode = SocketMode::bind;

@@ -229,6 +229,29 @@ def hotplug(run, machine):
     run.finish(process)
 
 
+@family("cpu_hotplug", **MACHINES)
+def cpu_hotplug(run, machine):
+    """A vCPU comes; the guest refuses to let go of it, then follows; it comes again."""
+    process = run.start("cpu_hotplug", "--cpus", "1,max=2", "--control", run.path("control"), machine=machine,
+                        words="pc" if machine == "pc" else "")
+    monitor = Monitor(run.path("control"))
+
+    def change(verb, told):
+        answer = monitor.execute(verb, **{"cpu-index": 1})
+        run.check(answer == {"return": {}}, f"{verb} answers {answer}")
+        if told:
+            run.wait_for_text(told)
+
+    run.wait_for_text("READY")
+    change("cpu_add", "CAME")
+    change("cpu_del", "REFUSED")
+    run.check(monitor.wait_for("DEVICE_UNPLUG_GUEST_ERROR") == {"device": "vcpu1"}, "another device refused")
+    change("cpu_del", "GONE")
+    run.check(monitor.wait_for("DEVICE_DELETED") == {"device": "vcpu1"}, "another device went")
+    change("cpu_add", None)
+    run.finish(process)
+
+
 @family("hotplug_busy", **MACHINES)
 def hotplug_busy(run, machine):
     """A device is thrown out while its driver's queues are live."""

@@ -45,7 +45,14 @@ class FakeTarget final : public ControlTarget {
   void stop(Done done) override { verb("stop", std::move(done)); }
   void resume(Done done) override { verb("cont", std::move(done)); }
   void reset(Done done) override { verb("reset", std::move(done)); }
-  void press_power_button() override { calls.emplace_back("power"); }
+  void press_power_button(bool reboot) override { calls.emplace_back(reboot ? "power, reboot" : "power"); }
+  void set_actions(const Actions& actions) override {
+    const auto text = [](const std::optional<OnEvent>& action) { return action ? static_cast<int>(*action) : -1; };
+    calls.push_back(fmt::format("actions {} {} {}", text(actions.poweroff), text(actions.reboot), text(actions.crash)));
+  }
+  [[nodiscard]] std::vector<CpuSeat> cpu_seats() const override { return {{0, true, false}, {1, false, true}}; }
+  void add_cpu(uint32_t index, Done done) override { verb(fmt::format("cpu_add {}", index), std::move(done)); }
+  void remove_cpu(uint32_t index, Done done) override { verb(fmt::format("cpu_del {}", index), std::move(done)); }
   void quit() override { calls.emplace_back("quit"); }
   Result<void> inject_nmi() override { return note("nmi"); }
   Result<void> set_balloon(uint64_t bytes) override { return note(fmt::format("balloon {}", bytes)); }

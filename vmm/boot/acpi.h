@@ -56,7 +56,7 @@ struct AcpiReduced {
   AcpiRegister sleep_status;
   AcpiRegister reset;
   uint8_t reset_value = 1;
-  AcpiRegister event;      // bit 0: power button; bit 1: news of PCI slots
+  AcpiRegister event;      // bit 0: power button; bit 1: news of PCI slots; bit 2: of processors
   uint32_t event_gsi = 0;  // edge-triggered, active high
 };
 
@@ -66,7 +66,7 @@ struct AcpiFixed {
   uint16_t pm1a_control = 0x604;  // 2 bytes; S5 is sleep type 0
   uint16_t pm_timer = 0x608;      // 4 bytes, counts 32 bits
   uint16_t gpe0 = 0xafe0;         // status and enable halves
-  uint8_t gpe0_length = 4;        // event 1: news of PCI slots
+  uint8_t gpe0_length = 4;        // event 1: news of PCI slots; 2: of processors
   uint8_t sci = 9;                // level-triggered, active high at the IOAPIC
   uint8_t timer_gsi = 2;          // where the PIT's interrupt 0 arrives at the IOAPIC
   uint16_t smi_command = 0xb2;
@@ -78,6 +78,9 @@ struct AcpiFixed {
   AcpiRegister reset{AcpiSpace::io, 0xcf9};
   uint8_t reset_value = 6;
 };
+
+// Registers of processors that come and go (devices/legacy/cpu_hotplug/device.h): doublewords.
+inline constexpr uint64_t kCpuHotplugSize = 0x18;
 
 // PCI functions that come and go (devices/pci/hotplug.h).
 struct AcpiHotplug {
@@ -100,10 +103,11 @@ struct AcpiPci {
 
 struct AcpiConfig {
   AcpiMachine machine = AcpiMachine::microvm;
-  std::vector<AcpiCpu> cpus;
-  std::vector<AcpiNode> nodes;  // empty or one: no SRAT and SLIT
-  AcpiReduced reduced;          // microvm
-  AcpiFixed fixed;              // pc
+  std::vector<AcpiCpu> cpus;                // all that are possible
+  std::optional<AcpiRegister> cpu_hotplug;  // without: none comes or goes
+  std::vector<AcpiNode> nodes;              // empty or one: no SRAT and SLIT
+  AcpiReduced reduced;                      // microvm
+  AcpiFixed fixed;                          // pc
   std::optional<AcpiPci> pci;
   std::vector<AcpiSerial> serial;
   std::optional<uint16_t> panic_port;  // pvpanic

@@ -11,14 +11,6 @@ using namespace lodge::aml;  // NOLINT(google-build-using-namespace): this file 
 
 constexpr uint64_t kNotifyPressed = 0x80;
 
-aml::Bytes processors(const AcpiConfig& config) {
-  aml::Bytes out;
-  for (size_t i = 0; i < config.cpus.size(); ++i) {
-    append(out, device(fmt::format("C{:03X}", i), join({name("_HID", string("ACPI0007")), name("_UID", integer(i))})));
-  }
-  return out;
-}
-
 aml::Bytes interrupt_routes(const AcpiPci& pci) {
   std::vector<aml::Bytes> routes;
   for (uint32_t i = 0; i < pci.slots && routes.size() + 4 <= 255; ++i) {
@@ -139,6 +131,9 @@ aml::Bytes motherboard_resources(const AcpiConfig& config) {
     if (config.pci && config.pci->hotplug) {
       append(taken, io_ports(static_cast<uint16_t>(config.pci->hotplug->registers.address), AcpiHotplug::kSize));
     }
+    if (config.cpu_hotplug) {
+      append(taken, io_ports(static_cast<uint16_t>(config.cpu_hotplug->address), kCpuHotplugSize));
+    }
   }
   if (taken.empty()) {
     return {};
@@ -146,14 +141,17 @@ aml::Bytes motherboard_resources(const AcpiConfig& config) {
   return device("MRES", join({name("_HID", eisa_id("PNP0C02")), name("_UID", integer(0)), name("_CRS", resources(taken))}));
 }
 
-aml::Bytes power_button_and_events(const AcpiReduced& reduced, bool hotplug) {
+aml::Bytes power_button_and_events(const AcpiReduced& reduced, bool hotplug, bool cpus) {
   const auto space = reduced.event.space == AcpiSpace::io ? RegionSpace::io : RegionSpace::memory;
   aml::Bytes on_event = join({
       store(path("ESEL"), local(0)),
-      if_true(bit_and(local(0), integer(1)), notify(path("\\_SB.PWRB"), kNotifyPressed)),
+      if_true(bit_and(local(0), integer(1)), notify(path("\\_SB.PWRB"), integer(kNotifyPressed))),
   });
   if (hotplug) {
     append(on_event, if_true(bit_and(local(0), integer(2)), hotplug_look()));
+  }
+  if (cpus) {
+    append(on_event, if_true(bit_and(local(0), integer(4)), cpus_look()));
   }
   return join({
       device("PWRB", join({name("_HID", eisa_id("PNP0C0C")), name("_UID", integer(0))})),
@@ -173,6 +171,7 @@ aml::Bytes power_button_and_events(const AcpiReduced& reduced, bool hotplug) {
 Bytes dsdt(const AcpiConfig& config) {
   const bool reduced = config.machine == AcpiMachine::microvm;
   const bool hotplug = config.pci && config.pci->hotplug;
+  const bool cpus = config.cpu_hotplug.has_value();
   aml::Bytes system = processors(config);
   append(system, motherboard_resources(config));
   if (config.pci) {
@@ -182,13 +181,16 @@ Bytes dsdt(const AcpiConfig& config) {
     append(system, isa_devices(config));
   }
   if (reduced) {
-    append(system, power_button_and_events(config.reduced, hotplug));
+    append(system, power_button_and_events(config.reduced, hotplug, cpus));
   }
   const uint64_t off = reduced ? 5 : 0;
   aml::Bytes all =
       join({scope("\\_SB", system), name("\\_S5", package({integer(off), integer(off), integer(0), integer(0)}))});
   if (hotplug && !reduced) {
     append(all, scope("\\_GPE", method("_E01", 0, false, hotplug_look())));
+  }
+  if (cpus && !reduced) {
+    append(all, scope("\\_GPE", method("_E02", 0, false, cpus_look())));
   }
   return table("DSDT", 2, all);
 }

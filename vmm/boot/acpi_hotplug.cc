@@ -46,8 +46,8 @@ Bytes hotplug_slots(const AcpiHotplug& hotplug) {
   aml::Bytes look = join({store(path("HPUP"), local(0)), store(path("HPDN"), local(1))});
   for (uint32_t slot = hotplug.first_slot; slot < 32; ++slot) {
     append(out, slot_device(slot));
-    append(look, if_true(bit_and(local(0), bit_of(slot)), notify(path(slot_name(slot)), kDeviceCheck)));
-    append(look, if_true(bit_and(local(1), bit_of(slot)), notify(path(slot_name(slot)), kEjectRequest)));
+    append(look, if_true(bit_and(local(0), bit_of(slot)), notify(path(slot_name(slot)), integer(kDeviceCheck))));
+    append(look, if_true(bit_and(local(1), bit_of(slot)), notify(path(slot_name(slot)), integer(kEjectRequest))));
   }
   append(out, method("PCNT", 0, true, look));
   return out;

@@ -44,6 +44,11 @@ inline constexpr size_t kHeaderSize = 36;
 [[nodiscard]] Bytes hotplug_slots(const AcpiHotplug& hotplug);
 // The call of that method.
 [[nodiscard]] Bytes hotplug_look();
+// The processors, and with them the method that looks for news of such as come and go; and the call of it.
+[[nodiscard]] Bytes processors(const AcpiConfig& config);
+[[nodiscard]] Bytes cpus_look();
+// A processor's entry in the MADT; not enabled: it may come later.
+[[nodiscard]] Bytes madt_processor(size_t index, const AcpiCpu& cpu, bool enabled);
 [[nodiscard]] Bytes dsdt(const AcpiConfig& config);
 [[nodiscard]] Bytes fadt(const AcpiConfig& config, uint64_t dsdt_at, uint64_t facs_at);
 [[nodiscard]] Bytes facs();

@@ -39,6 +39,9 @@ void address(Writer& out, AcpiSpace space, uint64_t at, unsigned bytes) {
 
 void address(Writer& out, const AcpiRegister& where, unsigned bytes) { address(out, where.space, where.address, bytes); }
 
+// No room for its ids in the older, shorter entry.
+bool x2apic_only(size_t index, const AcpiCpu& cpu) { return cpu.x2apic_id >= kFirstX2ApicOnlyId || index >= 255; }
+
 void override(Writer& out, uint32_t irq, uint32_t gsi, uint32_t flags) {
   out.u8(2).u8(10).u8(0).u8(irq).u32(gsi).u16(flags);
 }
@@ -144,20 +147,25 @@ Bytes facs() {
   return out.take();
 }
 
+Bytes madt_processor(size_t index, const AcpiCpu& cpu, bool enabled) {
+  const uint32_t flags = enabled ? kEnabled : kOnlineCapable;
+  Writer out;
+  if (x2apic_only(index, cpu)) {
+    out.u8(9).u8(16).u16(0).u32(cpu.x2apic_id).u32(flags).u32(index);
+  } else {
+    out.u8(0).u8(8).u8(index).u8(cpu.x2apic_id).u32(flags);
+  }
+  return out.take();
+}
+
 Bytes madt(const AcpiConfig& config) {
   Writer out;
   const bool pc = config.machine == AcpiMachine::pc;
   out.u32(kLocalApicBase.value).u32(pc ? 1 : 0);
   bool x2apic = false;
   for (size_t i = 0; i < config.cpus.size(); ++i) {
-    const AcpiCpu& cpu = config.cpus[i];
-    const uint32_t flags = cpu.enabled ? kEnabled : kOnlineCapable;
-    if (cpu.x2apic_id < kFirstX2ApicOnlyId && i < 255) {
-      out.u8(0).u8(8).u8(i).u8(cpu.x2apic_id).u32(flags);
-    } else {
-      out.u8(9).u8(16).u16(0).u32(cpu.x2apic_id).u32(flags).u32(i);
-      x2apic = true;
-    }
+    out.bytes(madt_processor(i, config.cpus[i], config.cpus[i].enabled));
+    x2apic = x2apic || x2apic_only(i, config.cpus[i]);
   }
   out.u8(1).u8(12).u8(0).u8(0).u32(kIoApicBase.value).u32(config.ioapic_gsi_base);
   if (pc) {

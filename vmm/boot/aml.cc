@@ -28,6 +28,7 @@ enum Op : unsigned {
   kLocal0 = 0x60,
   kArg0 = 0x68,
   kStore = 0x70,
+  kShiftRight = 0x7a,
   kAnd = 0x7b,
   kOr = 0x7d,
   kNotify = 0x86,
@@ -36,6 +37,7 @@ enum Op : unsigned {
   kLogicalEqual = 0x93,
   kIf = 0xa0,
   kElse = 0xa1,
+  kWhile = 0xa2,
   kReturn = 0xa4,
   kExtRegion = 0x80,
   kExtField = 0x81,
@@ -251,6 +253,7 @@ Bytes arg(unsigned index) { return raw({kArg0 + index}); }
 Bytes local(unsigned index) { return raw({kLocal0 + index}); }
 Bytes ret(const Bytes& value) { return join({raw({kReturn}), value}); }
 Bytes if_true(const Bytes& predicate, const Bytes& body) { return block({kIf}, predicate, body); }
+Bytes while_true(const Bytes& predicate, const Bytes& body) { return block({kWhile}, predicate, body); }
 Bytes otherwise(const Bytes& body) { return block({kElse}, {}, body); }
 Bytes store(const Bytes& value, const Bytes& target) { return join({raw({kStore}), value, target}); }
 
@@ -260,9 +263,10 @@ Bytes bit_and(const Bytes& a, const Bytes& b, const Bytes& target) {
 Bytes bit_or(const Bytes& a, const Bytes& b, const Bytes& target) {
   return join({raw({kOr}), a, b, target.empty() ? raw({0}) : target});
 }
+Bytes shift_right(const Bytes& value, const Bytes& count) { return join({raw({kShiftRight}), value, count, raw({0})}); }
 Bytes equal(const Bytes& a, const Bytes& b) { return join({raw({kLogicalEqual}), a, b}); }
 Bytes logical_not(const Bytes& a) { return join({raw({kLogicalNot}), a}); }
-Bytes notify(const Bytes& object, uint64_t value) { return join({raw({kNotify}), object, integer(value)}); }
+Bytes notify(const Bytes& object, const Bytes& value) { return join({raw({kNotify}), object, value}); }
 
 Bytes resources(const Bytes& descriptors) {
   Bytes data = descriptors;

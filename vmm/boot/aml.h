@@ -51,13 +51,15 @@ struct FieldUnit {
 [[nodiscard]] Bytes local(unsigned index);
 [[nodiscard]] Bytes ret(const Bytes& value);
 [[nodiscard]] Bytes if_true(const Bytes& predicate, const Bytes& body);
+[[nodiscard]] Bytes while_true(const Bytes& predicate, const Bytes& body);
 [[nodiscard]] Bytes otherwise(const Bytes& body);  // directly after if_true
 [[nodiscard]] Bytes store(const Bytes& value, const Bytes& target);
 [[nodiscard]] Bytes bit_and(const Bytes& a, const Bytes& b, const Bytes& target = {});  // empty target: result only
 [[nodiscard]] Bytes bit_or(const Bytes& a, const Bytes& b, const Bytes& target = {});
+[[nodiscard]] Bytes shift_right(const Bytes& value, const Bytes& count);
 [[nodiscard]] Bytes equal(const Bytes& a, const Bytes& b);
 [[nodiscard]] Bytes logical_not(const Bytes& a);
-[[nodiscard]] Bytes notify(const Bytes& object, uint64_t value);
+[[nodiscard]] Bytes notify(const Bytes& object, const Bytes& value);
 
 // Resource descriptors; resources() closes a list of them into a buffer with end tag and checksum.
 [[nodiscard]] Bytes resources(const Bytes& descriptors);

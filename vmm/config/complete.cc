@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <set>
+
+#include <fmt/ranges.h>
 
 namespace lodge {
 namespace {
@@ -101,11 +104,35 @@ void choose_macs(MachineConfig& config) {
   }
 }
 
+Result<void> check_cpus(const CpuSettings& cpu) {
+  if (cpu.max != 0 && cpu.max < cpu.count) {
+    return fail("{} vCPUs are more than the maximum of {}; raise max, or leave it out", cpu.count, cpu.max);
+  }
+  if (cpu.present.empty()) {
+    return {};
+  }
+  const bool ascending = std::ranges::adjacent_find(cpu.present, std::greater_equal<>()) == cpu.present.end();
+  if (!ascending || cpu.present.front() != 0 || cpu.present.back() >= possible_cpus(cpu) ||
+      cpu.present.size() != cpu.count) {
+    return fail("the list of vCPUs that are there ({}) must have {} different numbers, ascending, from 0 and below {}",
+                fmt::join(cpu.present, ", "), cpu.count, possible_cpus(cpu));
+  }
+  return {};
+}
+
+// The names of vCPUs in events.
+bool is_vcpu_id(std::string_view id) {
+  return id.starts_with("vcpu") && id.size() > 4 && id.find_first_not_of("0123456789", 4) == std::string_view::npos;
+}
+
 Result<void> check_ids(const MachineConfig& config) {
   std::set<std::string_view> ids{"rng0", "balloon0", "console0"};
   const auto check = [&ids](const std::string& id) -> Result<void> {
     if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
       return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
+    }
+    if (is_vcpu_id(id)) {
+      return fail("id '{}' is the name of a vCPU; give the device another", id);
     }
     if (!ids.insert(id).second) {
       return fail("id '{}' is used twice; give each device its own", id);
@@ -127,6 +154,7 @@ Result<void> complete(MachineConfig& config) {
   choose_ids(config.disks, "disk");
   choose_ids(config.nets, "net");
   choose_macs(config);
+  TRY_VOID(check_cpus(config.cpu));
   TRY_VOID(check_ids(config));
   return choose_slots(config);
 }

@@ -47,6 +47,9 @@ inline constexpr Bounds kSlotBounds{0, 31};
 template <class Visitor>
 void describe(Visitor& v, CpuSettings& s) {
   v.field("count", "number of vCPUs", s.count, Bounds{1, 4096});
+  v.field("max", "vCPUs may be added and removed while the guest runs, up to this many (0: they may not)", s.max,
+          Bounds{0, 4096});
+  v.field("present", "numbers of the vCPUs that are there (the first ones)", s.present);
   v.field("sockets", "CPU sockets (0: as many as needed)", s.sockets, Bounds{0, 4096});
   v.field("dies", "dies in a socket (0: 1)", s.dies, Bounds{0, 4096});
   v.field("cores", "cores in a die (0: 1)", s.cores, Bounds{0, 4096});
@@ -103,7 +106,7 @@ void describe(Visitor& v, DiskSettings& s) {
   v.field("read_only", "refuse writes", s.read_only);
   v.field("cache", "host caching, as libvirt defines the words", s.cache);
   v.field("discard", "what the guest's discards do", s.discard);
-  v.field("queues", "virtqueues (0: one for each vCPU, at most 4)", s.queues, Bounds{0, 256});
+  v.field("queues", "virtqueues (0: one for each vCPU there can be, at most 4)", s.queues, Bounds{0, 256});
   v.field("queue_size", "entries in a virtqueue", s.queue_size, Bounds{4, 1024});
   v.field("read_errors", "what a failed read does", s.read_errors);
   v.field("write_errors", "what a failed write does", s.write_errors);

@@ -2,6 +2,7 @@
 // description (fields.h), checked by validate(), then used once to build the machine; the truth afterwards is the machine.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,7 +25,9 @@ enum class VirtioVersion : uint8_t { automatic, modern, transitional, legacy };
 
 struct CpuSettings {
   uint32_t count = 1;
-  uint32_t sockets = 0;  // 0: chosen so that the product is `count`
+  uint32_t max = 0;               // vCPUs may come and go, up to this many; 0: they do not
+  std::vector<uint32_t> present;  // which ones are there, in order; empty: the first `count`
+  uint32_t sockets = 0;           // 0: chosen so that the product is the number of vCPUs that are possible
   uint32_t dies = 0;
   uint32_t cores = 0;
   uint32_t threads = 0;
@@ -32,6 +35,12 @@ struct CpuSettings {
   std::vector<std::string> features;       // "+name", "-name", "?name" (if the host has it)
   uint64_t tsc_khz = 0;                    // 0: the host's
 };
+
+// How many vCPUs there can be, and whether one is there.
+[[nodiscard]] inline uint32_t possible_cpus(const CpuSettings& cpu) { return cpu.max != 0 ? cpu.max : cpu.count; }
+[[nodiscard]] inline bool is_present(const CpuSettings& cpu, uint32_t index) {
+  return cpu.present.empty() ? index < cpu.count : std::ranges::binary_search(cpu.present, index);
+}
 
 struct NumaCell {
   uint64_t memory_mib = 0;

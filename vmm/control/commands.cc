@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/ranges.h>
+
+#include "vmm/config/fields.h"
 #include "vmm/control/command_call.h"
 #include "vmm/control/device_add.h"
 #include "vmm/control/queries.h"
@@ -36,7 +39,26 @@ void stop(CommandCall& call) { call.target().stop(call.done()); }
 void cont(CommandCall& call) { call.target().resume(call.done()); }
 void system_reset(CommandCall& call) { call.target().reset(call.done()); }
 void system_powerdown(CommandCall& call) {
-  call.target().press_power_button();
+  call.target().press_power_button(call.flag("reboot"));
+  call.finish(Result<void>());
+}
+void set_action(CommandCall& call) {
+  ControlTarget::Actions actions;
+  const std::pair<std::string_view, std::optional<OnEvent>*> places[] = {
+      {"on_poweroff", &actions.poweroff}, {"on_reboot", &actions.reboot}, {"on_crash", &actions.crash}};
+  for (const auto& [name, place] : places) {
+    if (!call.arguments.contains(name)) {
+      continue;
+    }
+    const auto& words = EnumWords<OnEvent>::words;
+    const auto* word = std::ranges::find(words, call.text(name));
+    if (word == words.end()) {
+      call.answer(fail("set-action: {} cannot be '{}'; use {}", name, call.text(name), fmt::join(words, ", ")));
+      return;
+    }
+    *place = static_cast<OnEvent>(word - words.begin());
+  }
+  call.target().set_actions(actions);
   call.finish(Result<void>());
 }
 void quit(CommandCall& call) {
@@ -54,6 +76,13 @@ void block_resize(CommandCall& call) { call.finish(call.target().resize_disk(cal
 void set_link(CommandCall& call) { call.finish(call.target().set_link(call.text("name"), call.flag("up"))); }
 void announce(CommandCall& call) { call.finish(call.target().announce(call.text("name"))); }
 void save(CommandCall& call) { call.target().save(call.text("path"), call.flag("quit"), call.done()); }
+
+// Too large a number is that of no vCPU.
+uint32_t cpu_index(const CommandCall& call) {
+  return static_cast<uint32_t>(std::min<uint64_t>(call.number("cpu-index"), UINT32_MAX));
+}
+void cpu_add(CommandCall& call) { call.target().add_cpu(cpu_index(call), call.done()); }
+void cpu_del(CommandCall& call) { call.target().remove_cpu(cpu_index(call), call.done()); }
 
 void device_del(CommandCall& call) { call.target().remove_device(call.text("id"), call.done()); }
 
@@ -87,6 +116,11 @@ constexpr std::array kSetLink{CommandArgument{"name", Kind::text, true}, Command
 constexpr std::array kAnnounce{CommandArgument{"name", Kind::text, false}};
 constexpr std::array kSave{CommandArgument{"path", Kind::text, true}, CommandArgument{"quit", Kind::flag, false}};
 constexpr std::array kDeviceAdd{CommandArgument{"driver", Kind::text, true}, CommandArgument{"id", Kind::text, true}};
+constexpr std::array kCpu{CommandArgument{"cpu-index", Kind::number, true}};
+constexpr std::array kPowerdown{CommandArgument{"reboot", Kind::flag, false}};
+constexpr std::array kSetAction{CommandArgument{"on_poweroff", Kind::text, false},
+                                CommandArgument{"on_reboot", Kind::text, false},
+                                CommandArgument{"on_crash", Kind::text, false}};
 constexpr std::array kDeviceDel{CommandArgument{"id", Kind::text, true}};
 constexpr std::array kDescriptor{CommandArgument{"fdname", Kind::text, true}};
 
@@ -99,6 +133,8 @@ constexpr std::array kCommands{
             block_resize},
     Command{"closefd", "close a descriptor that getfd took", kDescriptor, closefd},
     Command{"cont", "let the guest run; requests that failed and wait are tried again", {}, cont},
+    Command{"cpu_add", "add a vCPU that is possible (query-hotpluggable-cpus)", kCpu, cpu_add},
+    Command{"cpu_del", "ask the guest to let go of a vCPU (DEVICE_DELETED of vcpuN tells when it has)", kCpu, cpu_del},
     Command{"device_add",
             "plug a disk (virtio-blk) or NIC (virtio-net) in; settings as in the configuration, descriptors by name",
             kDeviceAdd, device_add, true},
@@ -114,6 +150,10 @@ constexpr std::array kCommands{
     Command{"query-chardev", "serial ports and channels, and where to connect", {}, query_chardev},
     Command{"query-commands", "this table", {}, query_commands},
     Command{"query-cpus", "processors, their threads and places", {}, query_cpus},
+    Command{"query-hotpluggable-cpus",
+            "processors that are possible, and which can be added and removed",
+            {},
+            query_hotpluggable_cpus},
     Command{"query-iothreads", "threads that do the devices' work", {}, query_iothreads},
     Command{"query-name", "the guest's name", {}, query_name},
     Command{"query-net", "the NICs", {}, query_net},
@@ -123,9 +163,12 @@ constexpr std::array kCommands{
     Command{"query-version", "the monitor's version", {}, query_version},
     Command{"quit", "end the monitor at once, as pulling the plug", {}, quit},
     Command{"save", "write the guest to a file and go on (or end: quit)", kSave, save},
+    Command{"set-action", "what happens from now on when the guest ends of itself: destroy, restart or preserve", kSetAction,
+            set_action},
     Command{"set_link", "plug or pull a NIC's cable", kSetLink, set_link},
     Command{"stop", "pause the guest", {}, stop},
-    Command{"system_powerdown", "press the power button", {}, system_powerdown},
+    Command{"system_powerdown", "press the power button (reboot: if the guest then switches itself off, reset it)",
+            kPowerdown, system_powerdown},
     Command{"system_reset", "reset the machine", {}, system_reset},
 };
 static_assert(std::ranges::is_sorted(kCommands, {}, &Command::name), "sorted, for the look-up");

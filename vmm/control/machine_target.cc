@@ -44,6 +44,9 @@ MachineTarget::~MachineTarget() = default;
 std::vector<ControlTarget::Cpu> MachineTarget::cpus() const {
   std::vector<Cpu> cpus;
   for (const auto& vcpu : machine_.vcpus()) {
+    if (!machine_.is_present(*vcpu)) {
+      continue;
+    }
     const VcpuPlace place = place_of(machine_.topology(), vcpu->index());
     cpus.push_back({.index = vcpu->index(),
                     .thread_id = vcpu->thread_id(),
@@ -57,6 +60,15 @@ std::vector<ControlTarget::Cpu> MachineTarget::cpus() const {
                     .unclaimed = vcpu->unclaimed()});
   }
   return cpus;
+}
+
+std::vector<ControlTarget::CpuSeat> MachineTarget::cpu_seats() const {
+  std::vector<CpuSeat> seats;
+  for (const auto& vcpu : machine_.vcpus()) {
+    const bool comes_and_goes = machine_.config().cpu.max != 0 && vcpu->index() > 0;
+    seats.push_back({vcpu->index(), machine_.is_present(*vcpu), comes_and_goes});
+  }
+  return seats;
 }
 
 std::vector<ControlTarget::DeviceCounters> MachineTarget::counters() const {
@@ -180,9 +192,20 @@ Result<std::vector<std::byte>> MachineTarget::read_memory(uint64_t address, uint
   return bytes;
 }
 
-void MachineTarget::press_power_button() {
+void MachineTarget::press_power_button(bool reboot) {
   machine_.emit({"POWERDOWN", {}});
-  machine_.press_power_button();
+  machine_.press_power_button(reboot);
+}
+
+void MachineTarget::set_actions(const Actions& actions) {
+  const std::pair<std::optional<OnEvent>, Machine::Ending> wanted[] = {{actions.poweroff, Machine::Ending::poweroff},
+                                                                       {actions.reboot, Machine::Ending::reboot},
+                                                                       {actions.crash, Machine::Ending::crash}};
+  for (const auto& [action, ending] : wanted) {
+    if (action) {
+      machine_.set_action(ending, *action);
+    }
+  }
 }
 
 Result<void> MachineTarget::resize_disk(const std::string& id, uint64_t bytes) {

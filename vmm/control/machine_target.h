@@ -23,6 +23,7 @@ class MachineTarget final : public ControlTarget {
   [[nodiscard]] bool running() const override { return machine_.status() == MachineStatus::running; }
   [[nodiscard]] uint64_t memory_size() const override { return machine_.memory().total_size(); }
   [[nodiscard]] std::vector<Cpu> cpus() const override;
+  [[nodiscard]] std::vector<CpuSeat> cpu_seats() const override;
   [[nodiscard]] std::vector<DeviceCounters> counters() const override;
   [[nodiscard]] std::vector<Disk> disks() const override;
   [[nodiscard]] std::vector<CharDevice> char_devices() const override;
@@ -35,7 +36,8 @@ class MachineTarget final : public ControlTarget {
   void stop(Done done) override { machine_.pause(std::move(done)); }
   void resume(Done done) override { machine_.resume(std::move(done)); }
   void reset(Done done) override { machine_.reset(std::move(done)); }
-  void press_power_button() override;
+  void press_power_button(bool reboot) override;
+  void set_actions(const Actions& actions) override;
   void quit() override { quit_("host-qmp-quit"); }
   Result<void> inject_nmi() override { return machine_.inject_nmi(); }
   Result<void> set_balloon(uint64_t bytes) override;
@@ -49,6 +51,8 @@ class MachineTarget final : public ControlTarget {
   void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) override {
     machine_.add_net(std::move(net), {std::move(taps), std::move(vhosts)}, std::move(done));
   }
+  void add_cpu(uint32_t index, Done done) override { machine_.add_cpu(index, std::move(done)); }
+  void remove_cpu(uint32_t index, Done done) override { machine_.remove_cpu(index, std::move(done)); }
   void remove_device(const std::string& id, Done done) override { machine_.remove_device(id, std::move(done)); }
   void save(const std::string& path, bool quit, Done done) override;
 

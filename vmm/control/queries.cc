@@ -26,6 +26,15 @@ void put_cpus(JsonWriter& writer, const ControlTarget& target) {
   writer.end_array();
 }
 
+void put_cpu_seats(JsonWriter& writer, const ControlTarget& target) {
+  writer.begin_array();
+  for (const ControlTarget::CpuSeat& seat : target.cpu_seats()) {
+    writer.begin_object().member("cpu-index", seat.index).member("present", seat.present);
+    writer.member("removable", seat.removable).end_object();
+  }
+  writer.end_array();
+}
+
 void put_io_threads(JsonWriter& writer, const ControlTarget& target) {
   writer.begin_array();
   for (const ControlTarget::IoThread& thread : target.io_threads()) {
@@ -111,6 +120,7 @@ std::string_view to_string(ArgumentKind kind) {
 void query_status(CommandCall& call) { answer<put_status>(call); }
 void query_name(CommandCall& call) { answer<put_name>(call); }
 void query_cpus(CommandCall& call) { answer<put_cpus>(call); }
+void query_hotpluggable_cpus(CommandCall& call) { answer<put_cpu_seats>(call); }
 void query_iothreads(CommandCall& call) { answer<put_io_threads>(call); }
 void query_stats(CommandCall& call) { answer<put_stats>(call); }
 void query_block(CommandCall& call) { answer<put_block>(call); }

@@ -11,6 +11,7 @@ void query_block(CommandCall& call);
 void query_chardev(CommandCall& call);
 void query_commands(CommandCall& call);
 void query_cpus(CommandCall& call);
+void query_hotpluggable_cpus(CommandCall& call);
 void query_iothreads(CommandCall& call);
 void query_name(CommandCall& call);
 void query_net(CommandCall& call);

@@ -84,6 +84,13 @@ class ControlTarget {
   [[nodiscard]] virtual bool running() const = 0;
   [[nodiscard]] virtual uint64_t memory_size() const = 0;
   [[nodiscard]] virtual std::vector<Cpu> cpus() const = 0;
+  // All that are possible, with whether they are there.
+  struct CpuSeat {
+    uint32_t index = 0;
+    bool present = false;
+    bool removable = false;
+  };
+  [[nodiscard]] virtual std::vector<CpuSeat> cpu_seats() const = 0;
   [[nodiscard]] virtual std::vector<DeviceCounters> counters() const = 0;
   [[nodiscard]] virtual std::vector<Disk> disks() const = 0;
   [[nodiscard]] virtual std::vector<CharDevice> char_devices() const = 0;
@@ -97,7 +104,13 @@ class ControlTarget {
   virtual void stop(Done done) = 0;
   virtual void resume(Done done) = 0;
   virtual void reset(Done done) = 0;
-  virtual void press_power_button() = 0;
+  // `reboot`: if the guest then switches itself off, it is reset instead.
+  virtual void press_power_button(bool reboot) = 0;
+  // What happens when the guest ends of itself; nothing: as it is.
+  struct Actions {
+    std::optional<OnEvent> poweroff, reboot, crash;
+  };
+  virtual void set_actions(const Actions& actions) = 0;
   virtual void quit() = 0;  // soon; answers still go out
   virtual Result<void> inject_nmi() = 0;
   // The guest shall keep `bytes` of its memory.
@@ -109,6 +122,9 @@ class ControlTarget {
   // A disk or NIC more, and one less (machine.h); the settings carry no descriptors.
   virtual void add_disk(DiskSettings disk, Fd image, Done done) = 0;
   virtual void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) = 0;
+  // A vCPU more or less (machine.h).
+  virtual void add_cpu(uint32_t index, Done done) = 0;
+  virtual void remove_cpu(uint32_t index, Done done) = 0;
   virtual void remove_device(const std::string& id, Done done) = 0;
   // `quit`: the guest does not go on after it is saved, and the process ends.
   virtual void save(const std::string& path, bool quit, Done done) = 0;

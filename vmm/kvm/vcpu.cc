@@ -86,6 +86,8 @@ KvmVcpu::~KvmVcpu() {
 int KvmVcpu::run() const { return ::ioctl(fd_.get(), KVM_RUN, 0) < 0 ? -errno : 0; }
 
 Result<void> KvmVcpu::reset(bool bootstrap) {
+  kvm_mp_state ignored{};
+  (void)kvm_ioctl(fd_.get(), KVM_GET_MP_STATE, &ignored);  // takes INIT and SIPI that were sent to it and wait
   VcpuState state = power_on_;
   state.mp_state = bootstrap ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
   TRY_VOID_CONTEXT(load(state), "reset a vCPU");

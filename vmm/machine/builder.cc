@@ -37,18 +37,19 @@ FeatureRequest feature_request(std::string_view text) {
 }
 
 Result<Topology> choose_topology(const CpuSettings& cpu) {
+  const uint32_t possible = possible_cpus(cpu);
   if (cpu.sockets == 0 && cpu.dies == 0 && cpu.cores == 0 && cpu.threads == 0) {
-    return default_topology(cpu.count);
+    return default_topology(possible);
   }
   Topology topology{std::max(cpu.sockets, 1U), std::max(cpu.dies, 1U), std::max(cpu.cores, 1U), std::max(cpu.threads, 1U)};
   // What was left open takes up the rest: sockets first, as libvirt does.
   const uint64_t known = topology.total();
-  if (cpu.sockets == 0 && cpu.count % known == 0) {
-    topology.sockets = static_cast<uint32_t>(cpu.count / known);
-  } else if (cpu.cores == 0 && cpu.count % known == 0) {
-    topology.cores = static_cast<uint32_t>(cpu.count / known);
+  if (cpu.sockets == 0 && possible % known == 0) {
+    topology.sockets = static_cast<uint32_t>(possible / known);
+  } else if (cpu.cores == 0 && possible % known == 0) {
+    topology.cores = static_cast<uint32_t>(possible / known);
   }
-  TRY_VOID(validate_topology(topology, cpu.count));
+  TRY_VOID(validate_topology(topology, possible));
   return topology;
 }
 
@@ -77,6 +78,10 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Ev
 Result<void> MachineBuilder::build() {
   TRY_VOID(claim_descriptors(machine_.config_));
   TRY_VOID(complete(machine_.config_));
+  if (CpuSettings& cpu = machine_.config_.cpu; cpu.max != 0 && cpu.present.empty()) {
+    cpu.present.resize(cpu.count);
+    std::ranges::generate(cpu.present, [next = 0U]() mutable { return next++; });
+  }
   topology_ = TRY(choose_topology(config_.cpu));
   machine_.topology_ = topology_;
   TRY_VOID(open_kernel());  // the cheapest mistakes first
@@ -105,12 +110,13 @@ Result<void> MachineBuilder::build() {
 
 Result<void> MachineBuilder::check_limits() const {
   const Kvm& kvm = *machine_.kvm_;
-  if (config_.cpu.count == 0 || config_.cpu.count > kvm.max_vcpus()) {
-    return fail("{} vCPUs are not possible; this host's KVM allows 1 to {}", config_.cpu.count, kvm.max_vcpus());
+  const uint32_t possible = possible_cpus(config_.cpu);
+  if (possible == 0 || possible > kvm.max_vcpus()) {
+    return fail("{} vCPUs are not possible; this host's KVM allows 1 to {}", possible, kvm.max_vcpus());
   }
-  if (x2apic_id(topology_, config_.cpu.count - 1) >= kvm.max_vcpu_id()) {
+  if (x2apic_id(topology_, possible - 1) >= kvm.max_vcpu_id()) {
     return fail("the CPU topology needs APIC id {}, this host's KVM allows ids below {}; use fewer levels or powers of two",
-                x2apic_id(topology_, config_.cpu.count - 1), kvm.max_vcpu_id());
+                x2apic_id(topology_, possible - 1), kvm.max_vcpu_id());
   }
   struct sysinfo host{};
   ::sysinfo(&host);
@@ -225,7 +231,7 @@ Result<void> MachineBuilder::create_vcpus() {
     map = TRY(CpuMap::load());
   }
   const CpuidTable table = TRY_CONTEXT(CpuidTable::create(cpu, host, map ? &*map : nullptr), "CPU");
-  for (uint32_t i = 0; i < config_.cpu.count; ++i) {
+  for (uint32_t i = 0; i < possible_cpus(config_.cpu); ++i) {
     auto vcpu = TRY(KvmVcpu::create(*machine_.vm_, x2apic_id(topology_, i), table.for_vcpu(i), table.feature_msrs(),
                                     machine_.msr_list_, config_.cpu.tsc_khz));
     Machine* machine = &machine_;
@@ -261,8 +267,11 @@ Result<void> MachineBuilder::open_kernel() {
     return fail("kernel '{}': {}", boot.kernel, kind.error().message);
   }
   // Runs at start and at each reset, when memory holds whatever the last guest left.
-  machine_.load_kernel_ = [machine = &machine_, acpi = acpi_config(), topology = topology_]() -> Result<EntryState> {
+  machine_.load_kernel_ = [machine = &machine_, acpi = acpi_config(), topology = topology_]() mutable -> Result<EntryState> {
     const MachineConfig& config = machine->config_;
+    for (uint32_t i = 0; i < acpi.cpus.size(); ++i) {
+      acpi.cpus[i].enabled = is_present(config.cpu, i);
+    }
     const uint64_t ram = config.memory.size_mib * kMiB;
     const bool microvm = config.machine == MachineKind::microvm;
     const AcpiImage tables = TRY_CONTEXT(build_acpi(acpi, low_ram_end(ram)), "ACPI tables");
@@ -312,6 +321,9 @@ Result<void> MachineBuilder::restore_state() {
   const StateReader& state = *restore_->saved;
   TRY_VOID(load_irqchip(*machine_.vm_, TRY(state.get<IrqchipState>("irqchip0")), true));
   for (const auto& vcpu : machine_.vcpus_) {
+    if (!machine_.is_present(*vcpu)) {
+      continue;
+    }
     const auto saved_vcpu = TRY(state.get<VcpuState>(fmt::format("vcpu{}", vcpu->index())));
     TRY_VOID_CONTEXT(vcpu->vcpu().load(saved_vcpu), fmt::format("vCPU {}", vcpu->index()));
   }

@@ -27,6 +27,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> restore_state();
 
   [[nodiscard]] Result<void> add(DeviceSpec spec, uint32_t slot = 0);  // slot: of PCI devices
+  [[nodiscard]] Result<void> add_cpu_hotplug();
   [[nodiscard]] Result<void> add_chipset();
   [[nodiscard]] Result<void> add_serials();
   [[nodiscard]] Result<void> add_disks();

@@ -15,6 +15,10 @@ namespace {
 static_assert(PciHotplug::kSize == AcpiHotplug::kSize && PciHotplug::kUp == 0 && PciHotplug::kDown == 4 &&
               PciHotplug::kEject == 8 && PciHotplug::kEvent == 12 && PciHotplug::kStatus == 13 && PciHotplug::kSlot == 14);
 
+// As vmm/boot/acpi_cpus.cc has them.
+static_assert(CpuHotplug::kSize == kCpuHotplugSize && CpuHotplug::kSelect == 0 && CpuHotplug::kStatus == 4 &&
+              CpuHotplug::kNews == 8 && CpuHotplug::kEject == 12 && CpuHotplug::kEvent == 16 && CpuHotplug::kOutcome == 20);
+
 constexpr std::chrono::seconds kLockPatience(1);  // the process that has the image may just be ending
 
 Result<std::unique_ptr<CharBackend>> open_other_side(const CharSettings& settings) {
@@ -86,6 +90,9 @@ Result<void> MachineBuilder::create_devices() {
                    .refused = [machine = &machine_](uint8_t slot) { machine->slot_refused(slot); }};
   TRY_VOID(add(std::move(hotplug)));
   machine_.hotplug_ = dynamic_cast<PciHotplug*>(machine_.devices_.back().get());
+  if (config_.cpu.max != 0) {
+    TRY_VOID(add_cpu_hotplug());
+  }
   TRY_VOID(add_chipset());
   if (config_.debug_console) {
     TRY_VOID(add(DebugConsoleSpec{}));
@@ -100,6 +107,20 @@ Result<void> MachineBuilder::create_devices() {
   TRY_VOID(add_small_virtio());
   TRY_VOID(add_nets());
   return add_disks();
+}
+
+Result<void> MachineBuilder::add_cpu_hotplug() {
+  Machine* machine = &machine_;
+  CpuHotplugSpec spec{pc(), pc() ? kCpuHotplugPort : kCpuHotplugBase, {}, {}};
+  for (uint32_t i = 0; i < config_.cpu.max; ++i) {
+    spec.present.push_back(is_present(config_.cpu, i));
+  }
+  spec.hooks = {.interrupt = [machine] { machine->power_->announce_cpus(); },
+                .ejected = [machine](uint32_t cpu) { machine->cpu_ejected(cpu); },
+                .refused = [machine](uint32_t cpu) { machine->cpu_refused(cpu); }};
+  TRY_VOID(add(std::move(spec)));
+  machine_.cpu_hotplug_ = dynamic_cast<CpuHotplug*>(machine_.devices_.back().get());
+  return {};
 }
 
 // Bridges have no state that the guest can change to effect, so they are not devices of the machine.
@@ -178,6 +199,9 @@ Result<void> MachineBuilder::add_small_virtio() {
   spec.transport = virtio_options("console0");
   spec.options.id = "console0";
   spec.options.ports.push_back({.name = "", .console = true, .backend = TRY(open_char(config_.console, "virtio console"))});
+  spec.options.on_port_change = [machine = &machine_](std::string_view port, bool open) {
+    machine->port_changed(port, open);
+  };
   for (const CharSettings& channel : config_.channels) {
     spec.options.ports.push_back({.name = channel.name,
                                   .console = false,
@@ -189,8 +213,12 @@ Result<void> MachineBuilder::add_small_virtio() {
 AcpiConfig MachineBuilder::acpi_config() const {
   AcpiConfig acpi;
   acpi.machine = pc() ? AcpiMachine::pc : AcpiMachine::microvm;
-  for (uint32_t i = 0; i < config_.cpu.count; ++i) {
-    acpi.cpus.push_back({x2apic_id(topology_, i), 0, true});
+  for (uint32_t i = 0; i < possible_cpus(config_.cpu); ++i) {
+    acpi.cpus.push_back({x2apic_id(topology_, i), 0, is_present(config_.cpu, i)});
+  }
+  if (config_.cpu.max != 0) {
+    acpi.cpu_hotplug =
+        pc() ? AcpiRegister{AcpiSpace::io, kCpuHotplugPort} : AcpiRegister{AcpiSpace::memory, kCpuHotplugBase};
   }
   uint64_t next_byte = 0;
   for (size_t cell = 0; cell < config_.memory.cells.size(); ++cell) {

@@ -12,7 +12,7 @@
 namespace lodge {
 namespace {
 
-constexpr uint16_t kMaxAutoDiskQueues = 4;
+constexpr uint32_t kMaxAutoDiskQueues = 4;
 
 ErrorAction error_action(DiskError error) {
   switch (error) {
@@ -94,7 +94,7 @@ Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk,
   spec.options.backend = TRY(open_raw(std::move(raw)));
   spec.options.serial = disk.serial;
   spec.options.queues = disk.queues != 0 ? static_cast<uint16_t>(disk.queues)
-                                         : static_cast<uint16_t>(std::min<uint32_t>(config.cpu.count, kMaxAutoDiskQueues));
+                                         : static_cast<uint16_t>(std::min(possible_cpus(config.cpu), kMaxAutoDiskQueues));
   spec.options.queue_size = static_cast<uint16_t>(disk.queue_size);
   spec.options.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
   spec.options.on_io_error = std::move(on_error);

@@ -16,6 +16,8 @@ inline constexpr uint64_t kEcamMapped = kMiB;               // bus 0 is all ther
 inline constexpr uint64_t kReducedPowerBase = 0xFEB0'0000;  // microvm
 inline constexpr uint64_t kHotplugBase = 0xFEB0'1000;       // microvm: the registers of PCI hotplug
 inline constexpr uint16_t kHotplugPort = 0xAE00;            // pc
+inline constexpr uint64_t kCpuHotplugBase = 0xFEB0'2000;    // microvm: the registers of CPU hotplug
+inline constexpr uint16_t kCpuHotplugPort = 0xAF00;         // pc
 
 // Above RAM: a window for 64-bit BARs, of this size and alignment.
 inline constexpr uint64_t kPciWindow64Size = 64 * kGiB;

@@ -95,7 +95,9 @@ void Machine::start_guest() {
     device->resume();
   }
   for (const auto& vcpu : vcpus_) {
-    vcpu->resume();
+    if (is_present(*vcpu)) {
+      vcpu->resume();
+    }
   }
   guest_runs_ = true;
 }
@@ -215,6 +217,7 @@ void Machine::reset(Done done) {
 }
 
 Result<void> Machine::reset_now() {
+  reset_when_off_ = false;
   for (auto it = devices_.rbegin(); it != devices_.rend(); ++it) {
     (*it)->reset();
   }
@@ -224,6 +227,9 @@ Result<void> Machine::reset_now() {
     if ((leaving & (uint32_t{1} << slot)) != 0 && root_->unplug({slot, 0}) != nullptr) {
       slot_released(slot);  // a guest that starts anew holds nothing
     }
+  }
+  for (const uint32_t cpu : cpu_hotplug_ != nullptr ? cpu_hotplug_->leaving() : std::vector<uint32_t>()) {
+    cpu_released(cpu);
   }
   TRY_VOID(load_irqchip(*vm_, power_on_irqchip_, false));
   for (const auto& vcpu : vcpus_) {
@@ -239,6 +245,9 @@ Result<void> Machine::load_boot_state() {
 
 Result<void> Machine::save(StateWriter& out) const {
   for (const auto& vcpu : vcpus_) {
+    if (!is_present(*vcpu)) {
+      continue;
+    }
     const VcpuState state = TRY_CONTEXT(vcpu->vcpu().save(msr_list_), fmt::format("vCPU {}", vcpu->index()));
     out.put(fmt::format("vcpu{}", vcpu->index()), state);
   }
@@ -301,6 +310,10 @@ void Machine::handle_power(PowerEvent event, int code) {
   }
   switch (event) {
     case PowerEvent::shutdown:
+      if (reset_when_off_) {
+        follow(OnEvent::restart, MachineStatus::shutdown, "guest-shutdown", 0);
+        break;
+      }
       emit({"SHUTDOWN", {{"guest", "true"}, {"reason", "guest-shutdown"}}});
       follow(config_.on_poweroff, MachineStatus::shutdown, "guest-shutdown", 0);
       break;
@@ -362,6 +375,12 @@ void Machine::follow(OnEvent policy, MachineStatus ended, const char* reason, in
 void Machine::balloon_changed(uint64_t inflated) {
   const uint64_t left = memory_->total_size() - std::min(inflated, memory_->total_size());
   control_.post([this, left] { emit({"BALLOON_CHANGE", {{"actual", fmt::format("{}", left)}}}); });
+}
+
+void Machine::port_changed(std::string_view port, bool open) {
+  control_.post([this, port = std::string(port), open] {
+    emit({"VSERPORT_CHANGE", {{"id", port}, {"open", open ? "true" : "false"}}});
+  });
 }
 
 void Machine::block_error(const BlockErrorEvent& event) {

@@ -72,7 +72,14 @@ class Machine {
   void resume(Done done);
   void pause(Done done) { pause_as(MachineStatus::paused, std::move(done)); }
   void reset(Done done);
-  void press_power_button() { power_->press_power_button(); }
+  // `reboot`: should the guest switch itself off next, it is reset instead.
+  void press_power_button(bool reboot) {
+    reset_when_off_ = reboot;
+    power_->press_power_button();
+  }
+  // What happens from now on when the guest ends of itself.
+  enum class Ending : uint8_t { poweroff, reboot, crash };
+  void set_action(Ending ending, OnEvent action);
   // Runs `fn` while the guest is paused and its devices are quiet. When `fn` has called what it is given (on control, maybe
   // later), the guest goes on as before; after a success it stays paused if `after` says so.
   enum class After : uint8_t { as_before, paused };
@@ -87,6 +94,10 @@ class Machine {
   // Asks the guest to let go of a disk or NIC; may be asked again. Events: DEVICE_DELETED when it is gone (a reset of the
   // guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
   void remove_device(const std::string& id, Done done);
+  // A vCPU more; the answer comes when the guest has been told.
+  void add_cpu(uint32_t index, Done done);
+  // Asks the guest to let go of a vCPU, as remove_device does. The events name it "vcpuN".
+  void remove_cpu(uint32_t index, Done done);
   // A non-maskable interrupt to every vCPU.
   [[nodiscard]] Result<void> inject_nmi() const;
   // Collects the state of everything but RAM; inside while_quiet only.
@@ -102,7 +113,9 @@ class Machine {
   };
   [[nodiscard]] std::vector<IoThread> io_threads() const;
   [[nodiscard]] const Topology& topology() const { return topology_; }
+  // All that are possible; those that are not there are parked.
   [[nodiscard]] const std::vector<std::unique_ptr<VcpuThread>>& vcpus() const { return vcpus_; }
+  [[nodiscard]] bool is_present(const VcpuThread& vcpu) const { return lodge::is_present(config_.cpu, vcpu.index()); }
   [[nodiscard]] const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
   // The virtio device of this id and type, or null.
   template <class T>
@@ -130,8 +143,9 @@ class Machine {
   void handle_power(PowerEvent event, int code);
   void vcpu_fault(uint32_t vcpu, VcpuThread::Fault fault, std::string what);
   void follow(OnEvent policy, MachineStatus ended, const char* reason, int exit_status);
-  void block_error(const BlockErrorEvent& event);  // any I/O loop
-  void balloon_changed(uint64_t inflated);         // any vCPU thread; bytes the guest gave
+  void block_error(const BlockErrorEvent& event);       // any I/O loop
+  void balloon_changed(uint64_t inflated);              // any vCPU thread; bytes the guest gave
+  void port_changed(std::string_view port, bool open);  // any I/O loop
   // machine_hotplug.cc
   struct Seat {
     std::string id;
@@ -148,6 +162,12 @@ class Machine {
   void slot_refused(uint8_t slot);  // any vCPU thread
   void slot_released(uint8_t slot);
   void let_go(const std::string& id);
+  // machine_cpus.cc
+  [[nodiscard]] Result<void> plug_cpu(uint32_t index);
+  [[nodiscard]] Result<void> ask_cpu_to_leave(uint32_t index);
+  void cpu_ejected(uint32_t index);  // any vCPU thread
+  void cpu_refused(uint32_t index);  // any vCPU thread
+  void cpu_released(uint32_t index);
   void after_loops(const std::function<void()>& then);
 
   void enqueue(std::function<void(std::function<void()> next)> operation);
@@ -180,6 +200,7 @@ class Machine {
   std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
+  CpuHotplug* cpu_hotplug_ = nullptr;  // null: vCPUs do not come or go
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;
   EventLoop::Timer route_timer_;
@@ -193,6 +214,7 @@ class Machine {
   MachineStatus status_ = MachineStatus::prelaunch;
   bool guest_runs_ = false;
   bool finished_ = false;
+  bool reset_when_off_ = false;
   std::deque<std::function<void(std::function<void()>)>> operations_;
   bool operation_runs_ = false;
 };

@@ -22,6 +22,8 @@ class PowerDevice : public Device {
   virtual void press_power_button() = 0;
   // The registers of PciHotplug have news.
   virtual void announce_hotplug() = 0;
+  // Those of CpuHotplug have.
+  virtual void announce_cpus() = 0;
 };
 
 struct ReducedPowerState {
@@ -47,12 +49,14 @@ class ReducedPower final : public PowerDevice, public IoHandler {
   static constexpr uint8_t kResetValue = 1;
   static constexpr uint32_t kPowerButton = 1;
   static constexpr uint32_t kHotplug = 2;
+  static constexpr uint32_t kCpus = 4;
 
   [[nodiscard]] static Result<std::unique_ptr<ReducedPower>> create(const DeviceEnv& env, uint64_t base, IrqLine& irq,
                                                                     PowerFn power, const StateReader* saved);
   [[nodiscard]] std::string_view id() const override { return "power0"; }
   void press_power_button() override { raise(kPowerButton); }
   void announce_hotplug() override { raise(kHotplug); }
+  void announce_cpus() override { raise(kCpus); }
   void save(StateWriter& out) const override;
   void reset() override;
   uint64_t io_read(IoAccess access) override;
@@ -95,6 +99,7 @@ class FixedPower final : public PowerDevice {
   static constexpr uint16_t kTimer = 0x608;
   static constexpr uint16_t kGpe0 = 0xAFE0;
   static constexpr unsigned kHotplugGpe = 1;  // bit of the status: the method _E01
+  static constexpr unsigned kCpuGpe = 2;      // the method _E02
   static constexpr uint16_t kSmiCommand = 0xB2;
   static constexpr uint16_t kKeyboardCommand = 0x64;
   static constexpr uint8_t kAcpiEnable = 0xF1;
@@ -104,7 +109,8 @@ class FixedPower final : public PowerDevice {
                                                                   const StateReader* saved);
   [[nodiscard]] std::string_view id() const override { return "power0"; }
   void press_power_button() override;
-  void announce_hotplug() override;
+  void announce_hotplug() override { raise(kHotplugGpe); }
+  void announce_cpus() override { raise(kCpuGpe); }
   void save(StateWriter& out) const override;
   void reset() override;
   // Port 0xCF9, which the PCI root dispatches.
@@ -127,6 +133,7 @@ class FixedPower final : public PowerDevice {
   FixedPower(IrqLine& sci, PowerFn power) : sci_(sci), power_(std::move(power)) {}
   [[nodiscard]] Result<void> map(const DeviceEnv& env);
   [[nodiscard]] uint64_t timer_nanoseconds() const REQUIRES(mutex_);
+  void raise(unsigned gpe);
   void update_sci() REQUIRES(mutex_);
   [[nodiscard]] uint64_t read_pm(IoAccess access);
   void write_pm(IoAccess access, uint64_t value);

@@ -53,9 +53,9 @@ void FixedPower::press_power_button() {
   update_sci();
 }
 
-void FixedPower::announce_hotplug() {
+void FixedPower::raise(unsigned gpe) {
   const Lock lock(mutex_);
-  state_.gpe[0] |= 1U << kHotplugGpe;
+  state_.gpe[0] |= static_cast<uint8_t>(1U << gpe);
   update_sci();
 }
 

@@ -39,6 +39,7 @@ PROGRAMS = {
     "dash": "dash",  # /bin/sh: busybox's own shell would run its applets in place of the programs above
     "bash": "bash",  # the shell on the console
     "truncate": "coreutils",
+    "qemu-ga": "qemu-guest-agent",
 }
 
 
@@ -155,15 +156,17 @@ def _write_root(kernel):
         for applet in _applets(busybox):
             if applet != "init" and not os.path.lexists(f"{root}/usr/bin/{applet}"):
                 os.symlink("busybox", f"{root}/usr/bin/{applet}")
-        for name in ("init", "lodge-agent", "lodge-poweroff"):
+        for name in ("init", "lodge-agent", "lodge-poweroff", "shutdown", "chpasswd"):
             shutil.copy(f"{PARTS}/{name}", f"{root}/usr/bin/{name}")
         shutil.copy(f"{PARTS}/udhcpc.script", f"{root}/etc/udhcpc.script")
         _write_file(f"{root}/etc/acpi/PWRF/00000080", "#!/bin/sh\nexec lodge-poweroff\n", 0o755)
-        _write_file(f"{root}/etc/passwd", "root::0:0:root:/root:/bin/sh\n")
+        _write_file(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+        _write_file(f"{root}/etc/shadow", "root::19000:0:99999:7:::\n", 0o600)
         _write_file(f"{root}/etc/group", "root:x:0:\n")
         _write_file(f"{root}/etc/inputrc", "set enable-bracketed-paste off\n")
         _write_file(f"{root}/etc/hosts", "127.0.0.1 localhost guest\n")
-        _write_file(f"{root}/etc/os-release", 'NAME="Lodge test guest"\nID=lodge-test\n')
+        _write_file(f"{root}/etc/os-release", 'NAME="Lodge test guest"\nID=lodge-test\nVERSION_ID="1"\nPRETTY_NAME="Lodge test guest 1"\n')
+        os.symlink("/run", f"{root}/var/run")
         os.symlink("/run/resolv.conf", f"{root}/etc/resolv.conf")
         modules = f"{root}/usr/lib/modules/{kernel.release}"
         files, dependencies = _dependencies(kernel, BOOT_MODULES + ROOT_MODULES)

@@ -45,6 +45,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "pci-hotplug") {
     return PciHotplugSpec{true, 0xAE00, {[] {}, [](uint8_t) {}, [](uint8_t) {}}};
   }
+  if (name == "cpu-hotplug") {
+    return CpuHotplugSpec{true, 0xAF00, {true, true, false, true}, {[] {}, [](uint32_t) {}, [](uint32_t) {}}};
+  }
   if (name == "cmos-rtc") {
     return CmosRtcSpec{1 * kGiB, 5 * kGiB};
   }

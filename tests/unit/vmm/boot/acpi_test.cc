@@ -171,6 +171,29 @@ TEST_CASE("ACPI tables with PCI hotplug survive iasl") {
   }
 }
 
+TEST_CASE("ACPI tables with processors that come and go survive iasl") {
+  const AcpiMachine machine = GENERATE(AcpiMachine::microvm, AcpiMachine::pc);
+  const uint32_t cpus = GENERATE(2U, 300U);
+  const bool pc = machine == AcpiMachine::pc;
+  AcpiConfig config = make(machine, cpus, 2);
+  config.cpus.back().enabled = false;
+  config.cpu_hotplug = pc ? AcpiRegister{AcpiSpace::io, 0xAF00} : AcpiRegister{AcpiSpace::memory, 0xFEB02000};
+  const auto image = build_acpi(config, kGiB);
+  REQUIRE(image);
+  check_sums(*image);
+  compile_again(*image);
+  const auto tables = by_name(*image);
+  const auto& bytes = tables.at("DSDT").bytes;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  CHECK((text.find("_E02") != std::string_view::npos) == pc);
+  for (const char* name : {"_MAT", "_STA", "_EJ0", "_OST", "_PXM"}) {
+    CHECK(text.find(name) != std::string_view::npos);
+  }
+  const auto& madt = tables.at("APIC").bytes;
+  const size_t last = cpus == 2 ? 44 + 8 : 44 + 255 * 8 + 44 * 16;
+  CHECK(load_le<uint32_t>(madt, last + (cpus == 2 ? 4 : 8)) == 2);  // online-capable, not enabled
+}
+
 TEST_CASE("ACPI pointers lead from the RSDP to every table") {
   const auto image = build_acpi(make(AcpiMachine::pc, 2), kGiB);
   REQUIRE(image);

@@ -137,13 +137,26 @@ TEST_CASE("Every command of the table does something sensible with good argument
     client.send(fmt::format("{{\"execute\":\"{}\",\"arguments\":{{{}}}}}", command.name, arguments));
     const std::string line = client.line();
     const bool refused = command.name == "query-balloon" || command.name == "getfd" || command.name == "closefd" ||
-                         command.name == "device_add";
+                         command.name == "device_add" || command.name == "set-action";
     INFO(line);
     CHECK(has(line, refused ? "\"error\"" : "\"return\""));
   }
   CHECK(f.target.calls == std::vector<std::string>{"announce t", "balloon 5", "balloon period 5", "resize t 5", "cont",
-                                                   "remove t", "nmi", "quit", "save t true", "link t true", "stop", "power",
-                                                   "reset"});
+                                                   "cpu_add 5", "cpu_del 5", "remove t", "nmi", "quit", "save t true",
+                                                   "link t true", "stop", "power, reboot", "reset"});
+}
+
+TEST_CASE("What happens at the guest's end is set by words") {
+  Fixture f;
+  Client client(f);
+  (void)client.line();
+  client.send(R"({"execute":"set-action","arguments":{"on_poweroff":"restart","on_crash":"preserve"}})");
+  CHECK(has(client.line(), "\"return\""));
+  client.send(R"({"execute":"set-action","arguments":{"on_reboot":"explode"}})");
+  CHECK(has(client.line(), "use destroy, restart, preserve"));
+  client.send(R"({"execute":"system_powerdown"})");
+  CHECK(has(client.line(), "\"return\""));
+  CHECK(f.target.calls == std::vector<std::string>{"actions 1 -1 2", "power"});
 }
 
 TEST_CASE("One query tells all that the single ones tell") {
