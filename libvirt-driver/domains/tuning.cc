@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <span>
 
 namespace lodge {
 namespace {
@@ -9,7 +11,7 @@ namespace {
 bool is_set(const ThreadLimit& limit) { return limit.period || limit.quota; }
 
 struct Threads {
-  std::vector<pid_t> vcpus;
+  std::map<uint32_t, pid_t> vcpus;  // by number
   std::vector<pid_t> others;
 };
 
@@ -17,12 +19,12 @@ Answer<Threads> threads_of(const Run& run) {
   Threads threads;
   const Json cpus = TRY(run.monitor->execute("query-cpus"));
   for (const Json& cpu : cpus) {
-    threads.vcpus.push_back(cpu.value("thread-id", pid_t{0}));
+    threads.vcpus.emplace(cpu.value("cpu-index", 0U), cpu.value("thread-id", pid_t{0}));
   }
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", run.process.pid), error)) {
     const pid_t thread = std::stoi(entry.path().filename());
-    if (std::ranges::find(threads.vcpus, thread) == threads.vcpus.end()) {
+    if (std::ranges::none_of(threads.vcpus, [thread](const auto& vcpu) { return vcpu.second == thread; })) {
       threads.others.push_back(thread);
     }
   }
@@ -55,8 +57,10 @@ Answer<void> apply_tuning(const DomainConfig& live, const Run& run) {
   const ThreadLimit of_others{cpu.emulator_period, cpu.emulator_quota};
   if (is_set(of_vcpus) || is_set(of_others)) {
     const Threads threads = TRY(threads_of(run));
-    for (size_t i = 0; is_set(of_vcpus) && i < threads.vcpus.size(); ++i) {
-      TRY_VOID(run.cgroup.set_thread_limit(fmt::format("vcpu{}", i), std::span(threads.vcpus).subspan(i, 1), of_vcpus));
+    if (is_set(of_vcpus)) {
+      for (const auto& [number, thread] : threads.vcpus) {
+        TRY_VOID(run.cgroup.set_thread_limit(fmt::format("vcpu{}", number), {&thread, 1}, of_vcpus));
+      }
     }
     if (is_set(of_others)) {
       TRY_VOID(run.cgroup.set_thread_limit("emulator", threads.others, of_others));

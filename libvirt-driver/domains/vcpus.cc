@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "libvirt-driver/domains/affinity.h"
+#include "libvirt-driver/domains/tuning.h"
 
 namespace lodge {
 namespace {
@@ -34,6 +35,7 @@ Answer<void> plug(Driver& driver, const DomainPtr& domain, Run& run, uint32_t id
   entries[id].order = order + 1;
   set_vcpu_entries(live.vcpus, std::move(entries), true);
   TRY_VOID(apply_affinity(live, run));
+  TRY_VOID(apply_tuning(live, run));  // its thread is new
   driver.replace_live(domain, std::move(live));
   return {};
 }
