@@ -23,14 +23,9 @@ Answer<Json> ask(Call& call, const DomainName& name, const char* command, const 
   return agent_command(view, request, timeout);
 }
 
-std::string text_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
-}
-
 Answer<DomainGetHostnameRet> domain_get_hostname(Call& call, const DomainGetHostnameArgs& args) {
   const Json answer = TRY(ask(call, args.dom, "guest-get-host-name"));
-  return DomainGetHostnameRet{.hostname = text_of(answer, "host-name")};
+  return DomainGetHostnameRet{.hostname = text_in(answer, "host-name")};
 }
 
 Answer<DomainGetTimeRet> domain_get_time(Call& call, const DomainGetTimeArgs& args) {
@@ -95,9 +90,9 @@ Answer<DomainGetFsinfoRet> domain_get_fsinfo(Call& call, const DomainGetFsinfoAr
   DomainGetFsinfoRet reply;
   for (const Json& entry : TRY(ask(call, args.dom, "guest-get-fsinfo"))) {
     if (entry.is_object() && reply.info.size() < 256) {
-      reply.info.push_back({.mountpoint = text_of(entry, "mountpoint"),
-                            .name = text_of(entry, "name"),
-                            .fstype = text_of(entry, "type"),
+      reply.info.push_back({.mountpoint = text_in(entry, "mountpoint"),
+                            .name = text_in(entry, "name"),
+                            .fstype = text_in(entry, "type"),
                             .dev_aliases = {}});
     }
   }
@@ -131,15 +126,15 @@ Answer<DomainInterfaceAddressesRet> domain_interface_addresses(Call& call, const
       continue;
     }
     rpc::DomainInterface interface;
-    interface.name = text_of(entry, "name");
-    if (const std::string mac = text_of(entry, "hardware-address"); !mac.empty()) {
+    interface.name = text_in(entry, "name");
+    if (const std::string mac = text_in(entry, "hardware-address"); !mac.empty()) {
       interface.hwaddr = mac;
     }
-    for (const Json& address : entry.value("ip-addresses", Json::array())) {
+    for (const Json& address : member_in(entry, "ip-addresses")) {
       if (address.is_object() && interface.addrs.size() < 2048) {
-        interface.addrs.push_back({.type = text_of(address, "ip-address-type") == "ipv6" ? 1 : 0,
-                                   .addr = text_of(address, "ip-address"),
-                                   .prefix = address.value("prefix", 0U)});
+        interface.addrs.push_back({.type = text_in(address, "ip-address-type") == "ipv6" ? 1 : 0,
+                                   .addr = text_in(address, "ip-address"),
+                                   .prefix = integer_in<uint32_t>(address, "prefix")});
       }
     }
     if (reply.ifaces.size() < 2048) {

@@ -108,8 +108,7 @@ Answer<AgentLine> converse(const DomainView& view, std::chrono::seconds patience
     if (!text) {
       return unresponsive("QEMU guest agent is not connected: " + text.error().message);
     }
-    const Json answer = Json::parse(*text, nullptr, false);
-    if (answer.is_object() && answer.value("return", Json()) == Json(token)) {
+    if (member_in(parse_json(*text), "return") == Json(token)) {
       return line;
     }
   }
@@ -125,7 +124,7 @@ Answer<Json> agent_command(const DomainView& view, const Json& command, int time
                       static_cast<int>(VIR_DOMAIN_QEMU_AGENT_COMMAND_BLOCK));
   }
   const int seconds = timeout == VIR_DOMAIN_QEMU_AGENT_COMMAND_DEFAULT ? kDefaultSeconds : std::max(timeout, 0);
-  const std::string name = command.value("execute", "");
+  const std::string name = text_in(command, "execute");
   AgentLine line = TRY(converse(view, std::chrono::seconds(std::max(seconds, kSyncSeconds))));
   if (const auto sent = line.send(line_of(command)); !sent) {
     return unresponsive(sent.error().message);
@@ -135,14 +134,14 @@ Answer<Json> agent_command(const DomainView& view, const Json& command, int time
   if (!text) {
     return unresponsive(text.error().message);
   }
-  Json answer = Json::parse(*text, nullptr, false);
+  Json answer = parse_json(*text);
   if (!answer.is_object()) {
     return call_error(VIR_ERR_INTERNAL_ERROR, "the guest agent's answer to '{}' is no JSON", name);
   }
   if (answer.contains("error")) {
-    const Json& error = answer["error"];
+    const std::string why = text_in(answer["error"], "desc");
     return call_error(VIR_ERR_INTERNAL_ERROR, "unable to execute QEMU agent command '{}': {}", name,
-                      error.is_object() ? error.value("desc", "no reason given") : "no reason given");
+                      why.empty() ? "no reason given" : why);
   }
   return answer.contains("return") ? answer["return"] : Json::object();
 }
