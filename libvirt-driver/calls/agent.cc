@@ -31,7 +31,7 @@ Answer<DomainGetHostnameRet> domain_get_hostname(Call& call, const DomainGetHost
   TRY_VOID(check_flags(args.flags, kLease | kAgent, "virDomainGetHostname"));
   if ((args.flags & kLease) == 0) {
     const Json answer = TRY(ask(call, args.dom, "guest-get-host-name"));
-    return DomainGetHostnameRet{.hostname = text_of(answer, "host-name")};
+    return DomainGetHostnameRet{.hostname = text_in(answer, "host-name")};
   }
   const DomainView view = TRY(find(call, args.dom))->view();
   TRY(Driver::running(view));
@@ -107,15 +107,15 @@ Answer<DomainGetFsinfoRet> domain_get_fsinfo(Call& call, const DomainGetFsinfoAr
   TRY_VOID(check_flags(args.flags, 0, "virDomainGetFSInfo"));
   DomainGetFsinfoRet reply;
   const DomainView view = TRY(find(call, args.dom))->view();
-  for (const Json& entry : objects_of(TRY(ask(call, args.dom, "guest-get-fsinfo")))) {
+  for (const Json& entry : objects_in(TRY(ask(call, args.dom, "guest-get-fsinfo")))) {
     if (reply.info.size() >= 256) {
       break;
     }
-    DomainFsinfo info{.mountpoint = text_of(entry, "mountpoint"),
-                      .name = text_of(entry, "name"),
-                      .fstype = text_of(entry, "type"),
+    DomainFsinfo info{.mountpoint = text_in(entry, "mountpoint"),
+                      .name = text_in(entry, "name"),
+                      .fstype = text_in(entry, "type"),
                       .dev_aliases = {}};
-    for (const Json& disk : objects_of(entry, "disk")) {
+    for (const Json& disk : objects_in(entry, "disk")) {
       const std::string target = disk_target(view, disk);
       if (!target.empty() && info.dev_aliases.size() < 256) {
         info.dev_aliases.push_back(target);

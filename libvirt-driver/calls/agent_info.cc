@@ -37,9 +37,9 @@ void add_list(Params& params, const std::string& prefix, const std::vector<Json>
 }
 
 void add_users(Params& params, const DomainView&, const Json& answer) {
-  add_list(params, "user", objects_of(answer), [&](const std::string& prefix, const Json& user) {
-    params.push_back(text_param(prefix + "name", text_of(user, "user")));
-    add_text(params, prefix + "domain", text_of(user, "domain"));
+  add_list(params, "user", objects_in(answer), [&](const std::string& prefix, const Json& user) {
+    params.push_back(text_param(prefix + "name", text_in(user, "user")));
+    add_text(params, prefix + "domain", text_in(user, "domain"));
     const auto login = user.find("login-time");
     const double seconds = login != user.end() && login->is_number() ? login->get<double>() : 0;
     params.push_back(ullong_param(prefix + "login-time", static_cast<uint64_t>(std::clamp(seconds, 0.0, 1e15) * 1000)));
@@ -49,41 +49,42 @@ void add_users(Params& params, const DomainView&, const Json& answer) {
 void add_os(Params& params, const DomainView&, const Json& answer) {
   for (const char* key : {"id", "name", "pretty-name", "version", "version-id", "machine", "variant", "variant-id",
                           "kernel-release", "kernel-version"}) {
-    add_text(params, fmt::format("os.{}", key), text_of(answer, key));
+    add_text(params, fmt::format("os.{}", key), text_in(answer, key));
   }
 }
 
 void add_timezone(Params& params, const DomainView&, const Json& answer) {
-  add_text(params, "timezone.name", text_of(answer, "zone"));
-  params.push_back(int_param("timezone.offset", static_cast<int32_t>(integer_of(answer, "offset"))));
+  add_text(params, "timezone.name", text_in(answer, "zone"));
+  params.push_back(int_param("timezone.offset", static_cast<int32_t>(integer_in<int64_t>(answer, "offset"))));
 }
 
 void add_hostname(Params& params, const DomainView&, const Json& answer) {
-  add_text(params, "hostname", text_of(answer, "host-name"));
+  add_text(params, "hostname", text_in(answer, "host-name"));
 }
 
 void add_file_systems(Params& params, const DomainView& view, const Json& answer) {
-  add_list(params, "fs", objects_of(answer), [&](const std::string& prefix, const Json& fs) {
-    params.push_back(text_param(prefix + "mountpoint", text_of(fs, "mountpoint")));
-    params.push_back(text_param(prefix + "name", text_of(fs, "name")));
-    params.push_back(text_param(prefix + "fstype", text_of(fs, "type")));
+  add_list(params, "fs", objects_in(answer), [&](const std::string& prefix, const Json& fs) {
+    params.push_back(text_param(prefix + "mountpoint", text_in(fs, "mountpoint")));
+    params.push_back(text_param(prefix + "name", text_in(fs, "name")));
+    params.push_back(text_param(prefix + "fstype", text_in(fs, "type")));
     for (const char* key : {"total-bytes", "used-bytes"}) {
       if (fs.contains(key)) {
-        params.push_back(ullong_param(prefix + key, static_cast<uint64_t>(std::max<int64_t>(0, integer_of(fs, key)))));
+        params.push_back(
+            ullong_param(prefix + key, static_cast<uint64_t>(std::max<int64_t>(0, integer_in<int64_t>(fs, key)))));
       }
     }
-    add_list(params, prefix + "disk", objects_of(fs, "disk"), [&](const std::string& inner, const Json& disk) {
+    add_list(params, prefix + "disk", objects_in(fs, "disk"), [&](const std::string& inner, const Json& disk) {
       add_text(params, inner + "alias", disk_target(view, disk));
-      add_text(params, inner + "serial", text_of(disk, "serial"));
-      add_text(params, inner + "device", text_of(disk, "dev"));
+      add_text(params, inner + "serial", text_in(disk, "serial"));
+      add_text(params, inner + "device", text_in(disk, "dev"));
     });
   });
 }
 
 void add_disks(Params& params, const DomainView& view, const Json& answer) {
-  add_list(params, "disk", objects_of(answer), [&](const std::string& prefix, const Json& disk) {
-    params.push_back(text_param(prefix + "name", text_of(disk, "name")));
-    params.push_back(bool_param(prefix + "partition", flag_of(disk, "partition")));
+  add_list(params, "disk", objects_in(answer), [&](const std::string& prefix, const Json& disk) {
+    params.push_back(text_param(prefix + "name", text_in(disk, "name")));
+    params.push_back(bool_param(prefix + "partition", flag_in(disk, "partition")));
     if (const auto it = disk.find("dependencies"); it != disk.end() && it->is_array()) {
       uint32_t number = 0;
       for (const Json& name : *it) {
@@ -94,23 +95,23 @@ void add_disks(Params& params, const DomainView& view, const Json& answer) {
       params.push_back(uint_param(prefix + "dependency.count", number));
     }
     if (const auto address = disk.find("address"); address != disk.end() && address->is_object()) {
-      add_text(params, prefix + "serial", text_of(*address, "serial"));
+      add_text(params, prefix + "serial", text_in(*address, "serial"));
       add_text(params, prefix + "alias", disk_target(view, *address));
-      add_text(params, prefix + "guest_bus", text_of(*address, "bus-type"));
+      add_text(params, prefix + "guest_bus", text_in(*address, "bus-type"));
     }
-    add_text(params, prefix + "guest_alias", text_of(disk, "alias"));
+    add_text(params, prefix + "guest_alias", text_in(disk, "alias"));
   });
 }
 
 void add_interfaces(Params& params, const DomainView&, const Json& answer) {
-  add_list(params, "if", objects_of(answer), [&](const std::string& prefix, const Json& interface) {
-    params.push_back(text_param(prefix + "name", text_of(interface, "name")));
-    add_text(params, prefix + "hwaddr", text_of(interface, "hardware-address"));
-    add_list(params, prefix + "addr", objects_of(interface, "ip-addresses"),
+  add_list(params, "if", objects_in(answer), [&](const std::string& prefix, const Json& interface) {
+    params.push_back(text_param(prefix + "name", text_in(interface, "name")));
+    add_text(params, prefix + "hwaddr", text_in(interface, "hardware-address"));
+    add_list(params, prefix + "addr", objects_in(interface, "ip-addresses"),
              [&](const std::string& inner, const Json& address) {
-               params.push_back(text_param(inner + "type", text_of(address, "ip-address-type")));
-               params.push_back(text_param(inner + "addr", text_of(address, "ip-address")));
-               params.push_back(uint_param(inner + "prefix", static_cast<uint32_t>(integer_of(address, "prefix"))));
+               params.push_back(text_param(inner + "type", text_in(address, "ip-address-type")));
+               params.push_back(text_param(inner + "addr", text_in(address, "ip-address")));
+               params.push_back(uint_param(inner + "prefix", static_cast<uint32_t>(integer_in<int64_t>(address, "prefix"))));
              });
   });
 }

@@ -41,17 +41,17 @@ Answer<DomainInterfaceAddressesRet> agent_addresses(const DomainView& view) {
   const Json answer = TRY(
       agent_command(view, {{"execute", "guest-network-get-interfaces"}}, view.run ? view.run->agent_timeout.load() : -1));
   DomainInterfaceAddressesRet reply;
-  for (const Json& entry : objects_of(answer)) {
+  for (const Json& entry : objects_in(answer)) {
     rpc::DomainInterface interface;
-    interface.name = text_of(entry, "name");
-    if (const std::string mac = text_of(entry, "hardware-address"); !mac.empty()) {
+    interface.name = text_in(entry, "name");
+    if (const std::string mac = text_in(entry, "hardware-address"); !mac.empty()) {
       interface.hwaddr = mac;
     }
-    for (const Json& address : objects_of(entry, "ip-addresses")) {
+    for (const Json& address : objects_in(entry, "ip-addresses")) {
       if (interface.addrs.size() < kMostAddresses) {
-        interface.addrs.push_back({.type = text_of(address, "ip-address-type") == "ipv6" ? 1 : 0,
-                                   .addr = text_of(address, "ip-address"),
-                                   .prefix = static_cast<uint32_t>(integer_of(address, "prefix"))});
+        interface.addrs.push_back({.type = text_in(address, "ip-address-type") == "ipv6" ? 1 : 0,
+                                   .addr = text_in(address, "ip-address"),
+                                   .prefix = static_cast<uint32_t>(integer_in<int64_t>(address, "prefix"))});
       }
     }
     if (reply.ifaces.size() < kMostAddresses) {

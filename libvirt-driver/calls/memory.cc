@@ -126,7 +126,7 @@ Answer<DomainMemoryPeekRet> domain_memory_peek(Call& call, const DomainMemoryPee
   const auto run = TRY(Driver::running(TRY(find(call, args.dom))->view()));
   const Json memory = TRY(run->monitor->execute("pmemread", {{"address", args.offset}, {"size", args.size}}));
   DomainMemoryPeekRet reply;
-  const std::string bytes = from_base64(memory.value("data", ""));
+  const std::string bytes = from_base64(text_in(memory, "data"));
   reply.buffer.assign(bytes.begin(), bytes.end());
   return reply;
 }

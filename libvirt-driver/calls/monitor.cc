@@ -22,7 +22,7 @@ Answer<DomainMonitorCommandRet> domain_monitor_command(Call& call, const DomainM
 
 Answer<DomainAgentCommandRet> domain_agent_command(Call& call, const DomainAgentCommandArgs& args) {
   const DomainView view = TRY(find(call, args.dom))->view();
-  const Json command = Json::parse(args.cmd, nullptr, false);
+  const Json command = parse_json(args.cmd);
   if (!command.is_object()) {
     return call_error(VIR_ERR_INVALID_ARG, "the command is no JSON object like {{\"execute\": \"guest-ping\"}}");
   }

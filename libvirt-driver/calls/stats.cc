@@ -61,8 +61,8 @@ void add_vcpus(Params& params, const DomainView& view, const Json& told) {
     return;
   }
   for (const Json& cpu : *cpus) {
-    const ThreadStat stat = thread_stat(view.run->process.pid, cpu.value("thread-id", pid_t{0}));
-    const std::string name = fmt::format("vcpu.{}.", cpu.value("cpu-index", 0U));
+    const ThreadStat stat = thread_stat(view.run->process.pid, integer_in<pid_t>(cpu, "thread-id"));
+    const std::string name = fmt::format("vcpu.{}.", integer_in<uint32_t>(cpu, "cpu-index"));
     params.push_back(int_param(name + "state", VIR_VCPU_RUNNING));
     params.push_back(ullong_param(name + "time", stat.time));
     params.push_back(ullong_param(name + "wait", stat.wait));
@@ -75,7 +75,7 @@ void add_interfaces(Params& params, const DomainView& view, const Json& told) {
   }
   const auto& interfaces = view.live->devices.interfaces;
   params.push_back(uint_param("net.count", static_cast<uint32_t>(interfaces.size())));
-  const Json stats = told.value("stats", Json::object());
+  const Json& stats = member_in(told, "stats");
   for (size_t i = 0; i < interfaces.size(); ++i) {
     const std::string name = fmt::format("net.{}.", i);
     params.push_back(text_param(name + "name", interfaces[i].target.empty() ? interfaces[i].alias : interfaces[i].target));
@@ -100,7 +100,7 @@ void add_interfaces(Params& params, const DomainView& view, const Json& told) {
 void add_disks(Params& params, const DomainView& view, const Json& told) {
   const auto& disks = view.config().devices.disks;
   params.push_back(uint_param("block.count", static_cast<uint32_t>(disks.size())));
-  const Json stats = told.value("stats", Json::object());
+  const Json& stats = member_in(told, "stats");
   for (size_t i = 0; i < disks.size(); ++i) {
     const std::string name = fmt::format("block.{}.", i);
     const auto add = [&](const char* field, uint64_t value) { params.push_back(ullong_param(name + field, value)); };

@@ -51,10 +51,12 @@ Answer<DomainGetVcpusRet> domain_get_vcpus(Call& call, const DomainGetVcpusArgs&
     if (static_cast<int64_t>(reply.info.size()) >= args.maxinfo) {
       break;
     }
-    const auto thread = cpu.value("thread-id", pid_t{0});
+    const auto thread = integer_in<pid_t>(cpu, "thread-id");
     const ThreadStat stat = thread_stat(run->process.pid, thread);
-    reply.info.push_back(
-        {.number = cpu.value("cpu-index", 0U), .state = VIR_VCPU_RUNNING, .cpu_time = stat.time, .cpu = stat.processor});
+    reply.info.push_back({.number = integer_in<uint32_t>(cpu, "cpu-index"),
+                          .state = VIR_VCPU_RUNNING,
+                          .cpu_time = stat.time,
+                          .cpu = stat.processor});
     if (args.maplen > 0) {
       const auto set = thread_cpus(thread);
       const CpuBitmap map = to_bitmap(set ? *set : IdSet(), static_cast<size_t>(args.maplen));
@@ -96,11 +98,12 @@ Answer<void> pin_vcpu(Call& call, const DomainName& name, uint32_t vcpu, std::sp
   if (which.live) {
     const auto run = TRY(Driver::running(view));
     const Json threads = TRY(run->monitor->execute("query-cpus"));
-    const auto it = std::ranges::find_if(threads, [vcpu](const Json& cpu) { return cpu.value("cpu-index", 0U) == vcpu; });
+    const auto it =
+        std::ranges::find_if(threads, [vcpu](const Json& cpu) { return integer_in<uint32_t>(cpu, "cpu-index") == vcpu; });
     if (it == threads.end()) {
       return call_error(VIR_ERR_INVALID_ARG, "vcpu {} is out of range of live cpu count {}", vcpu, threads.size());
     }
-    TRY_VOID(pin_thread(it->value("thread-id", pid_t{0}), cpus));
+    TRY_VOID(pin_thread(integer_in<pid_t>(*it, "thread-id"), cpus));
     DomainConfig live = *view.live;
     set_pin(live.cpu_tune.vcpu_pins, vcpu, cpus);
     call.driver.replace_live(domain, std::move(live));

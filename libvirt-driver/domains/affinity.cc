@@ -85,8 +85,8 @@ Answer<void> apply_affinity(const DomainConfig& live, Run& run) {
   const Json cpus = TRY(run.monitor->execute("query-cpus"));
   std::vector<pid_t> vcpu_threads;
   for (const Json& cpu : cpus) {
-    const auto index = cpu.value("cpu-index", 0U);
-    const auto thread = cpu.value("thread-id", pid_t{0});
+    const auto index = integer_in<uint32_t>(cpu, "cpu-index");
+    const auto thread = integer_in<pid_t>(cpu, "thread-id");
     vcpu_threads.push_back(thread);
     const IdSet* wanted = &common;
     for (const CpuPin& pin : live.cpu_tune.vcpu_pins) {

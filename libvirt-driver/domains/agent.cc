@@ -31,28 +31,6 @@ const DomainChannel* agent_channel(const DomainView& view) {
   return it == channels.end() ? nullptr : &*it;
 }
 
-// JSON from a guest; discarded when it is none, or nested so deeply that handling it would exhaust our stack.
-Json parse_untrusted(const std::string& text) {
-  unsigned depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      i += c == '\\' ? 1 : 0;
-      in_string = c != '"';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) {
-        return {Json::value_t::discarded};
-      }
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return Json::parse(text, nullptr, false);
-}
-
 // One conversation. There is one at a time.
 class AgentLine {
  public:
@@ -149,7 +127,7 @@ Answer<AgentLine> converse(const DomainView& view, std::chrono::seconds patience
     if (!text) {
       return unresponsive("QEMU guest agent is not connected: " + text.error().message);
     }
-    const Json answer = parse_untrusted(*text);
+    const Json answer = parse_json(*text);
     if (answer.is_object() && answer.value("return", Json()) == Json(token)) {
       return line;
     }
@@ -158,7 +136,7 @@ Answer<AgentLine> converse(const DomainView& view, std::chrono::seconds patience
 
 // The value of "return" in an answer.
 Answer<Json> result_of(const std::string& text, const std::string& name) {
-  Json answer = parse_untrusted(text);
+  Json answer = parse_json(text);
   if (!answer.is_object()) {
     return call_error(VIR_ERR_INTERNAL_ERROR, "the guest agent's answer to '{}' is no JSON", name);
   }
@@ -182,7 +160,7 @@ Answer<Json> agent_command(const DomainView& view, const Json& command, int time
                       static_cast<int>(VIR_DOMAIN_QEMU_AGENT_COMMAND_BLOCK));
   }
   const int seconds = timeout == VIR_DOMAIN_QEMU_AGENT_COMMAND_DEFAULT ? kDefaultSeconds : std::max(timeout, 0);
-  const std::string name = text_of(command, "execute");
+  const std::string name = text_in(command, "execute");
   AgentLine line = TRY(converse(view, std::chrono::seconds(std::max(seconds, kSyncSeconds))));
   if (const auto sent = line.send(line_of(command)); !sent) {
     return unresponsive(sent.error().message);
@@ -201,7 +179,7 @@ Answer<void> agent_farewell(const DomainView& view, const Json& command, std::ch
     return unresponsive(sent.error().message);
   }
   if (const auto text = line.read(std::chrono::steady_clock::now() + patience, false)) {
-    TRY(result_of(*text, text_of(command, "execute")));
+    TRY(result_of(*text, text_in(command, "execute")));
   }
   return {};
 }
@@ -218,46 +196,13 @@ std::string disk_target(const DomainView& view, const Json& disk) {
   }
   for (const DomainDisk& one : view.live->devices.disks) {
     const auto* pci = one.address ? std::get_if<PciAddress>(&*one.address) : nullptr;
-    if (pci != nullptr && integer_of(*controller, "domain") == pci->domain && integer_of(*controller, "bus") == pci->bus &&
-        integer_of(*controller, "slot") == pci->slot && integer_of(*controller, "function") == pci->function) {
+    if (pci != nullptr && integer_in<int64_t>(*controller, "domain") == pci->domain &&
+        integer_in<int64_t>(*controller, "bus") == pci->bus && integer_in<int64_t>(*controller, "slot") == pci->slot &&
+        integer_in<int64_t>(*controller, "function") == pci->function) {
       return one.target;
     }
   }
   return "";
-}
-
-std::string text_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
-}
-
-int64_t integer_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  if (it == object.end() || !it->is_number()) {
-    return 0;
-  }
-  if (it->is_number_float()) {  // far too large numbers are clipped, not undefined
-    return static_cast<int64_t>(std::clamp(it->get<double>(), -9e18, 9e18));
-  }
-  return it->get<int64_t>();
-}
-
-bool flag_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && *it == Json(true);
-}
-
-std::vector<Json> objects_of(const Json& json) {
-  std::vector<Json> objects;
-  if (json.is_array()) {
-    std::ranges::copy_if(json, std::back_inserter(objects), [](const Json& one) { return one.is_object(); });
-  }
-  return objects;
-}
-
-std::vector<Json> objects_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it == object.end() ? std::vector<Json>() : objects_of(*it);
 }
 
 }  // namespace lodge

@@ -31,12 +31,4 @@ struct GuestVcpu {
 
 // The target ("vda") of the disk that an answer speaks of by its PCI address; empty: none of ours.
 [[nodiscard]] std::string disk_target(const DomainView& view, const Json& disk);
-// What agents' answers hold; absent or of another type: empty, 0.
-[[nodiscard]] std::string text_of(const Json& object, const char* key);
-[[nodiscard]] int64_t integer_of(const Json& object, const char* key);
-[[nodiscard]] bool flag_of(const Json& object, const char* key);
-// The list of objects under a key, or `json` itself.
-[[nodiscard]] std::vector<Json> objects_of(const Json& json);
-[[nodiscard]] std::vector<Json> objects_of(const Json& object, const char* key);
-
 }  // namespace lodge

@@ -20,7 +20,7 @@ Answer<void> set(const DomainView& view, Json list) {
     const int64_t done = answer.is_number_integer() ? answer.get<int64_t>() : 0;
     if (done <= 0 || done > static_cast<int64_t>(list.size())) {
       return call_error(VIR_ERR_INTERNAL_ERROR, "failed to set state of cpu {} via guest agent",
-                        integer_of(list.front(), "logical-id"));
+                        integer_in<int64_t>(list.front(), "logical-id"));
     }
     list.erase(list.begin(), list.begin() + done);
   }
@@ -33,12 +33,12 @@ Answer<std::vector<GuestVcpu>> guest_vcpus(const DomainView& view) {
   const int timeout = view.run ? view.run->agent_timeout.load() : -1;
   const Json answer = TRY(agent_command(view, {{"execute", "guest-get-vcpus"}}, timeout));
   std::vector<GuestVcpu> vcpus;
-  for (const Json& entry : objects_of(answer)) {
-    const int64_t id = integer_of(entry, "logical-id");
+  for (const Json& entry : objects_in(answer)) {
+    const int64_t id = integer_in<int64_t>(entry, "logical-id");
     if (id < 0 || id >= static_cast<int64_t>(kMostVcpus) || vcpus.size() >= kMostVcpus) {
       return call_error(VIR_ERR_INTERNAL_ERROR, "guest-get-vcpus: the agent names vCPU {}", id);
     }
-    vcpus.push_back({static_cast<uint32_t>(id), flag_of(entry, "online"), flag_of(entry, "can-offline")});
+    vcpus.push_back({static_cast<uint32_t>(id), flag_in(entry, "online"), flag_in(entry, "can-offline")});
   }
   std::ranges::sort(vcpus, {}, &GuestVcpu::id);
   return vcpus;

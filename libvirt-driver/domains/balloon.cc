@@ -30,7 +30,7 @@ constexpr std::array kKnown{
 
 std::vector<MemoryFigure> balloon_figures(const Json& balloon) {
   std::vector<MemoryFigure> figures{
-      {VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON, "balloon.current", balloon.value("actual", uint64_t{0}) / 1024}};
+      {VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON, "balloon.current", integer_in<uint64_t>(balloon, "actual") / 1024}};
   const auto stats = balloon.find("stats");
   if (stats != balloon.end() && stats->is_object()) {
     for (const Known& known : kKnown) {
@@ -40,7 +40,7 @@ std::vector<MemoryFigure> balloon_figures(const Json& balloon) {
       }
     }
   }
-  if (const auto updated = balloon.value("last-update", uint64_t{0}); updated != 0) {
+  if (const auto updated = integer_in<uint64_t>(balloon, "last-update"); updated != 0) {
     figures.push_back({VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE, "balloon.last-update", updated});
   }
   return figures;

@@ -44,16 +44,6 @@ uint64_t number_in(const Json& data, const char* key) {
   return value;
 }
 
-std::string text_in(const Json& data, const char* key) {
-  const auto it = data.find(key);
-  return it != data.end() && it->is_string() ? it->get<std::string>() : "";
-}
-
-bool flag_in(const Json& data, const char* key) {
-  const auto it = data.find(key);
-  return it != data.end() && (*it == Json(true) || *it == Json("true"));
-}
-
 }  // namespace
 
 Driver::Driver(boost::asio::io_context& network, Post post, DriverOptions options)

@@ -16,24 +16,16 @@
 
 #include <fmt/ranges.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/fd.h"
 #include "base/log.h"
+#include "libvirt-driver/domains/json.h"
 
 namespace lodge {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr size_t kMaxFile = size_t{1} << 20;
 constexpr size_t kMaxHostname = 255;
 constexpr size_t kMaxLeases = 8192;
-
-std::string text_in(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
-}
 
 std::string small_letters(std::string text) {
   std::ranges::transform(text, text.begin(),
@@ -110,7 +102,7 @@ void take_neighbour(const nlmsghdr* header, std::vector<GuestAddress>& out) {
 
 std::vector<GuestAddress> parse_leases(const std::string& text, int64_t now) {
   std::vector<GuestAddress> found;
-  const Json list = Json::parse(text, nullptr, false);
+  const Json list = parse_json(text);
   if (!list.is_array()) {
     return found;
   }

@@ -55,7 +55,7 @@ class ControlMonitor : public Monitor, public std::enable_shared_from_this<Contr
   }
 
   Answer<std::string> raw(const std::string& request) override {
-    Json parsed = Json::parse(request, nullptr, false);
+    Json parsed = parse_json(request);
     if (!parsed.is_object()) {
       return call_error(VIR_ERR_INVALID_ARG, "the command is no JSON object like {{\"execute\": \"query-status\"}}");
     }
@@ -100,7 +100,7 @@ class ControlMonitor : public Monitor, public std::enable_shared_from_this<Contr
   Sent send_object(Json request, const std::vector<Fd>& fds, bool raw) {
     Pending pending;
     pending.raw = raw;
-    pending.verb = request.value("execute", "");
+    pending.verb = text_in(request, "execute");
     auto future = pending.promise.get_future();
     const std::scoped_lock lock(mutex_);
     const uint64_t id = next_id_++;
@@ -201,7 +201,7 @@ class ControlMonitor : public Monitor, public std::enable_shared_from_this<Contr
   }
 
   void handle(std::string_view line) {
-    Json message = Json::parse(line, nullptr, false);
+    Json message = parse_json(line);
     if (!message.is_object()) {
       return;
     }
@@ -230,9 +230,9 @@ class ControlMonitor : public Monitor, public std::enable_shared_from_this<Contr
     } else if (message.contains("return")) {
       pending.promise.set_value(std::move(message["return"]));
     } else {
-      std::string description = "the monitor gives no reason";
-      if (message.contains("error") && message["error"].is_object()) {
-        description = message["error"].value("desc", description);
+      std::string description = text_in(member_in(message, "error"), "desc");
+      if (description.empty()) {
+        description = "the monitor gives no reason";
       }
       pending.promise.set_value(
           call_error(VIR_ERR_OPERATION_FAILED, "domain '{}': {}: {}", guest_, pending.verb, description));

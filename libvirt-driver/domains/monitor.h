@@ -11,18 +11,15 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "base/fd.h"
 #include "libvirt-driver/core/call_error.h"
+#include "libvirt-driver/domains/json.h"
 
 namespace boost::asio {
 class io_context;
 }
 
 namespace lodge {
-
-using Json = nlohmann::json;
 
 class Monitor {
  public:

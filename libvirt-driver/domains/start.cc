@@ -266,8 +266,8 @@ class Starter {
 void take_terminals(DomainConfig& live, const Json& devices) {
   const auto path_of = [&devices](const std::string& name) -> std::string {
     for (const Json& device : devices) {
-      if (device.value("device", "") == name) {
-        return device.value("path", "");
+      if (text_in(device, "device") == name) {
+        return text_in(device, "path");
       }
     }
     return "";

@@ -39,8 +39,7 @@ int suspended_detail(int reason) {
 // What the monitor said of its end, for a daemon that was not there to hear it.
 int reason_from_file(const Run& run) {
   const auto text = read_file(run.folder + std::string(kEndFile), 4096);
-  const Json end = text ? Json::parse(*text, nullptr, false) : Json();
-  const std::string reason = end.is_object() ? end.value("reason", "") : "";
+  const std::string reason = text ? text_in(parse_json(*text), "reason") : "";
   if (reason == "guest-shutdown" || reason == "guest-reset" || reason == "debug-exit") {
     return VIR_DOMAIN_SHUTOFF_SHUTDOWN;
   }

@@ -5,24 +5,22 @@
 
 #include "libvirt-driver/host/files.h"
 #include "libvirt-driver/host/offered.h"
-#include "libvirt-driver/host/xml_text.h"
+#include "libvirt-driver/xml/xml_writer.h"
 
 namespace lodge {
 namespace {
 
-using host::XmlText;
-
 std::string text_of(uint64_t number) { return fmt::format("{}", number); }
 std::string_view yes_no(bool value) { return value ? "yes" : "no"; }
 
-void write_cpu(XmlText& xml, const HostFacts& facts) {
-  xml.open("cpu");
-  xml.text("arch", offered::kArch);
+void write_cpu(XmlWriter& xml, const HostFacts& facts) {
+  xml.begin("cpu");
+  xml.element("arch", offered::kArch);
   if (!facts.cpu_model.empty()) {
-    xml.text("model", facts.cpu_model);
+    xml.element("model", facts.cpu_model);
   }
   if (!facts.cpu_vendor.empty()) {
-    xml.text("vendor", facts.cpu_vendor);
+    xml.element("vendor", facts.cpu_vendor);
   }
   if (facts.microcode != 0) {
     xml.empty("microcode", {{"version", text_of(facts.microcode)}});
@@ -50,23 +48,23 @@ void write_cpu(XmlText& xml, const HostFacts& facts) {
   for (const uint32_t size : facts.page_sizes_kib) {
     xml.empty("pages", {{"unit", "KiB"}, {"size", text_of(size)}});
   }
-  xml.close("cpu");
+  xml.end();
 }
 
-void write_cell(XmlText& xml, const HostCell& cell) {
-  xml.open("cell", {{"id", text_of(cell.id)}});
-  xml.text("memory", text_of(cell.memory_kib), {{"unit", "KiB"}});
+void write_cell(XmlWriter& xml, const HostCell& cell) {
+  xml.begin("cell", {{"id", text_of(cell.id)}});
+  xml.element("memory", text_of(cell.memory_kib), {{"unit", "KiB"}});
   for (const HostPages& pages : cell.pages) {
-    xml.text("pages", text_of(pages.count), {{"unit", "KiB"}, {"size", text_of(pages.size_kib)}});
+    xml.element("pages", text_of(pages.count), {{"unit", "KiB"}, {"size", text_of(pages.size_kib)}});
   }
   if (!cell.distances.empty()) {
-    xml.open("distances");
+    xml.begin("distances");
     for (const auto& [id, distance] : cell.distances) {
       xml.empty("sibling", {{"id", text_of(id)}, {"value", text_of(distance)}});
     }
-    xml.close("distances");
+    xml.end();
   }
-  xml.open("cpus", {{"num", text_of(cell.processors.size())}});
+  xml.begin("cpus", {{"num", text_of(cell.processors.size())}});
   for (const HostProcessor& cpu : cell.processors) {
     xml.empty("cpu", {{"id", text_of(cpu.id)},
                       {"socket_id", text_of(cpu.socket)},
@@ -74,22 +72,22 @@ void write_cell(XmlText& xml, const HostCell& cell) {
                       {"core_id", text_of(cpu.core)},
                       {"siblings", host::list_text(cpu.siblings)}});
   }
-  xml.close("cpus");
-  xml.close("cell");
+  xml.end();
+  xml.end();
 }
 
-void write_topology(XmlText& xml, const HostFacts& facts) {
-  xml.open("topology");
-  xml.open("cells", {{"num", text_of(facts.topology.cells.size())}});
+void write_topology(XmlWriter& xml, const HostFacts& facts) {
+  xml.begin("topology");
+  xml.begin("cells", {{"num", text_of(facts.topology.cells.size())}});
   for (const HostCell& cell : facts.topology.cells) {
     write_cell(xml, cell);
   }
-  xml.close("cells");
-  xml.close("topology");
+  xml.end();
+  xml.end();
   if (facts.caches.empty()) {
     return;
   }
-  xml.open("cache");
+  xml.begin("cache");
   for (const HostCache& cache : facts.caches) {
     const bool mib = cache.size_kib % 1024 == 0;
     xml.empty("bank", {{"id", text_of(cache.id)},
@@ -99,66 +97,66 @@ void write_topology(XmlText& xml, const HostFacts& facts) {
                        {"unit", mib ? "MiB" : "KiB"},
                        {"cpus", host::list_text(cache.cpus)}});
   }
-  xml.close("cache");
+  xml.end();
 }
 
-void write_guest(XmlText& xml, const HostFacts& facts) {
-  xml.open("guest");
-  xml.text("os_type", offered::kOsType);
-  xml.open("arch", {{"name", offered::kArch}});
-  xml.text("wordsize", "64");
-  xml.text("emulator", facts.emulator);
+void write_guest(XmlWriter& xml, const HostFacts& facts) {
+  xml.begin("guest");
+  xml.element("os_type", offered::kOsType);
+  xml.begin("arch", {{"name", offered::kArch}});
+  xml.element("wordsize", "64");
+  xml.element("emulator", facts.emulator);
   for (const offered::Machine& machine : offered::kMachines) {
     if (machine.canonical.empty()) {
-      xml.text("machine", machine.name, {{"maxCpus", text_of(machine.max_vcpus)}});
+      xml.element("machine", machine.name, {{"maxCpus", text_of(machine.max_vcpus)}});
     } else {
-      xml.text("machine", machine.name, {{"canonical", machine.canonical}, {"maxCpus", text_of(machine.max_vcpus)}});
+      xml.element("machine", machine.name, {{"canonical", machine.canonical}, {"maxCpus", text_of(machine.max_vcpus)}});
     }
   }
   xml.empty("domain", {{"type", offered::kDomainType}});
-  xml.close("arch");
-  xml.open("features");
+  xml.end();
+  xml.begin("features");
   for (const offered::GuestFeature& feature : offered::kGuestFeatures) {
     xml.empty(feature.name, {{"default", feature.on ? "on" : "off"}, {"toggle", yes_no(feature.toggle)}});
   }
-  xml.close("features");
-  xml.close("guest");
+  xml.end();
+  xml.end();
 }
 
 }  // namespace
 
 std::string capabilities_xml(const HostFacts& facts) {
-  XmlText xml;
-  xml.open("capabilities");
+  XmlWriter xml;
+  xml.begin("capabilities");
   xml.blank_line();
-  xml.open("host");
-  xml.text("uuid", uuid_text(facts.uuid));
+  xml.begin("host");
+  xml.element("uuid", uuid_text(facts.uuid));
   write_cpu(xml, facts);
   xml.empty("power_management");
   xml.empty("iommu", {{"support", yes_no(facts.iommu)}});
   if constexpr (!offered::kMigrationTransports.empty()) {
-    xml.open("migration_features");
+    xml.begin("migration_features");
     xml.empty("live");
-    xml.open("uri_transports");
+    xml.begin("uri_transports");
     for (const std::string_view transport : offered::kMigrationTransports) {
-      xml.text("uri_transport", transport);
+      xml.element("uri_transport", transport);
     }
-    xml.close("uri_transports");
-    xml.close("migration_features");
+    xml.end();
+    xml.end();
   }
   write_topology(xml, facts);
-  xml.open("secmodel");
-  xml.text("model", "none");
-  xml.text("doi", "0");
-  xml.close("secmodel");
-  xml.close("host");
+  xml.begin("secmodel");
+  xml.element("model", "none");
+  xml.element("doi", "0");
+  xml.end();
+  xml.end();
   xml.blank_line();
   if (facts.offered) {  // without KVM there is nothing to run guests with
     write_guest(xml, facts);
     xml.blank_line();
   }
-  xml.close("capabilities");
-  return xml.take();
+  xml.end();
+  return xml.str();
 }
 
 }  // namespace lodge

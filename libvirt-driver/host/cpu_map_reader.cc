@@ -5,7 +5,7 @@
 
 #include "base/fd.h"
 #include "libvirt-driver/host/cpu_models.h"
-#include "libvirt-driver/host/xml_tree.h"
+#include "libvirt-driver/xml/xml_reader.h"
 
 namespace lodge {
 namespace {
@@ -14,7 +14,6 @@ constexpr uint64_t kMaxFile = uint64_t{4} << 20;
 constexpr size_t kMaxFiles = 1024;
 constexpr size_t kMaxModels = 4096;
 constexpr size_t kMaxPerItem = 64;  // registers of a feature, signatures of a model
-using host::XmlElement;
 
 }  // namespace
 
@@ -24,9 +23,9 @@ class CpuModelReader {
 
   Answer<CpuModels> read() {
     file_ = "index.xml";
-    const XmlElement index = TRY(parse(file_));
-    for (const XmlElement& arch : index.children) {
-      if (arch.name == "arch" && arch.attribute("name") == "x86") {
+    const XmlDocument index = TRY(parse(file_));
+    for (const XmlNode& arch : index.root().children()) {
+      if (arch.name() == "arch" && arch.attribute("name") == "x86") {
         TRY_VOID(read_items(arch, true));
       }
     }
@@ -38,65 +37,65 @@ class CpuModelReader {
 
  private:
   template <class... Args>
-  [[nodiscard]] std::unexpected<CallError> bad(const XmlElement& at, fmt::format_string<Args...> format, Args&&... args) {
-    return call_error(VIR_ERR_INTERNAL_ERROR, "{}/{}:{}: {}", directory_, file_, at.line,
+  [[nodiscard]] std::unexpected<CallError> bad(const XmlNode& at, fmt::format_string<Args...> format, Args&&... args) {
+    return call_error(VIR_ERR_INTERNAL_ERROR, "{}/{}:{}: {}", directory_, file_, at.line(),
                       fmt::format(format, std::forward<Args>(args)...));
   }
 
-  Answer<XmlElement> parse(const std::string& name) {
+  Answer<XmlDocument> parse(const std::string& name) {
     const std::string path = directory_ + "/" + name;
     auto text = read_file(path, kMaxFile);
     if (!text) {
       return call_error(VIR_ERR_INTERNAL_ERROR, "CPU models cannot be read: {}; libvirt0 brings them", text.error().message);
     }
-    return host::parse_xml(*text, path);
+    return XmlDocument::parse(*text, path);
   }
 
-  Answer<void> read_items(const XmlElement& parent, bool may_include) {
-    for (const XmlElement& item : parent.children) {
-      if (item.name == "vendor") {
+  Answer<void> read_items(const XmlNode& parent, bool may_include) {
+    for (const XmlNode& item : parent.children()) {
+      if (item.name() == "vendor") {
         const std::string name = TRY(name_of(item));
-        out_.vendors_[name] = std::string(item.attribute("string").substr(0, 12));
-      } else if (item.name == "feature") {
+        out_.vendors_[name] = item.attribute("string").value_or("").substr(0, 12);
+      } else if (item.name() == "feature") {
         TRY_VOID(read_feature(item));
-      } else if (item.name == "model") {
+      } else if (item.name() == "model") {
         TRY_VOID(read_model(item));
-      } else if (item.name == "include" && may_include) {
+      } else if (item.name() == "include" && may_include) {
         TRY_VOID(read_include(item));
       }  // others are for a newer libvirt
     }
     return {};
   }
 
-  Answer<void> read_include(const XmlElement& item) {
-    const std::string name(item.attribute("filename"));
+  Answer<void> read_include(const XmlNode& item) {
+    const std::string name = item.attribute("filename").value_or("");
     if (name.empty() || name.find('/') != std::string::npos || ++files_ > kMaxFiles) {
       return bad(item, "'{}' cannot be included: it is outside the directory or one file too many", name);
     }
     const std::string outer = std::exchange(file_, name);
-    const XmlElement root = TRY(parse(name));
-    TRY_VOID(read_items(root, false));
+    const XmlDocument document = TRY(parse(name));
+    TRY_VOID(read_items(document.root(), false));
     file_ = outer;
     return {};
   }
 
-  Answer<std::string> name_of(const XmlElement& item) {
-    std::string name(item.attribute("name"));
+  Answer<std::string> name_of(const XmlNode& item) {
+    std::string name = item.attribute("name").value_or("");
     if (name.empty() || name.size() > kMaxPerItem) {
-      return bad(item, "the name of this {} is missing or too long", item.name);
+      return bad(item, "the name of this {} is missing or too long", item.name());
     }
     return name;
   }
 
   // Decimal, or hexadecimal behind 0x; absent is 0.
-  Answer<uint32_t> number(const XmlElement& item, std::string_view attribute) {
-    std::string_view text = item.attribute(attribute);
+  Answer<uint32_t> number(const XmlNode& item, std::string_view attribute) {
+    const std::string text = item.attribute(attribute).value_or("");
     if (text.empty()) {
       return 0U;
     }
     return to_number(item, text);
   }
-  Answer<uint32_t> to_number(const XmlElement& item, std::string_view text) {
+  Answer<uint32_t> to_number(const XmlNode& item, std::string_view text) {
     const std::string_view whole = text;
     const int base = text.starts_with("0x") ? 16 : 10;
     text.remove_prefix(base == 16 ? 2 : 0);
@@ -108,7 +107,7 @@ class CpuModelReader {
     return value;
   }
 
-  Answer<void> read_feature(const XmlElement& item) {
+  Answer<void> read_feature(const XmlNode& item) {
     NamedFeature feature;
     feature.name = TRY(name_of(item));
     feature.migratable = item.attribute("migratable") != "no";
@@ -116,11 +115,11 @@ class CpuModelReader {
     if (index == kMaxCpuFeatures || !out_.feature_index_.emplace(feature.name, index).second) {
       return bad(item, "feature '{}' is defined twice or one too many", feature.name);
     }
-    for (const XmlElement& part : item.children) {
-      if (part.name == "alias") {
+    for (const XmlNode& part : item.children()) {
+      if (part.name() == "alias") {
         out_.feature_index_.emplace(TRY(name_of(part)), index);
-      } else if (part.name == "cpuid" || part.name == "msr") {
-        const bool msr = part.name == "msr";
+      } else if (part.name() == "cpuid" || part.name() == "msr") {
+        const bool msr = part.name() == "msr";
         const uint32_t leaf = TRY(number(part, msr ? "index" : "eax_in"));
         const uint32_t subleaf = TRY(number(part, "ecx_in"));
         feature.bits.push_back({msr, leaf, subleaf, TRY(number(part, "eax")), TRY(number(part, "ebx")),
@@ -135,9 +134,9 @@ class CpuModelReader {
     return {};
   }
 
-  Answer<CpuSignatureRange> read_signature(const XmlElement& item) {
+  Answer<CpuSignatureRange> read_signature(const XmlNode& item) {
     CpuSignatureRange out{TRY(number(item, "family")), TRY(number(item, "model"))};
-    const std::string_view steppings = item.attribute("stepping");
+    const std::string steppings = item.attribute("stepping").value_or("");
     if (steppings.empty()) {
       return out;
     }
@@ -145,20 +144,19 @@ class CpuModelReader {
     const size_t first = steppings.find_first_of(",-");
     const size_t last = steppings.find_last_of(",-");
     out.first_stepping = TRY(to_number(item, steppings.substr(0, first)));
-    out.last_stepping =
-        last == std::string_view::npos ? out.first_stepping : TRY(to_number(item, steppings.substr(last + 1)));
+    out.last_stepping = last == std::string::npos ? out.first_stepping : TRY(to_number(item, steppings.substr(last + 1)));
     return out;
   }
 
-  Answer<void> read_model(const XmlElement& item) {
+  Answer<void> read_model(const XmlNode& item) {
     NamedModel model;
     model.name = TRY(name_of(item));
-    for (const XmlElement& part : item.children) {  // ancestors first: what is removed is removed from theirs too
-      if (part.name == "model") {
+    for (const XmlNode& part : item.children()) {  // ancestors first: what is removed is removed from theirs too
+      if (part.name() == "model") {
         const NamedModel* ancestor = out_.model(TRY(name_of(part)));
         if (ancestor == nullptr) {
           return bad(part, "model '{}' descends from '{}', which is not defined before it", model.name,
-                     part.attribute("name"));
+                     part.attribute("name").value_or(""));
         }
         model.features |= ancestor->features;
         model.vendor = ancestor->vendor;
@@ -167,21 +165,22 @@ class CpuModelReader {
     }
     bool own_signature = false;
     CpuFeatureSet removed;
-    for (const XmlElement& part : item.children) {
-      if (part.name == "decode") {
+    for (const XmlNode& part : item.children()) {
+      if (part.name() == "decode") {
         model.for_hosts = part.attribute("host") != "off";
         model.for_guests = part.attribute("guest") != "off";
-      } else if (part.name == "vendor") {
+      } else if (part.name() == "vendor") {
         model.vendor = TRY(name_of(part));
-      } else if (part.name == "signature") {
+      } else if (part.name() == "signature") {
         if (!std::exchange(own_signature, true)) {
           model.signatures.clear();
         }
         model.signatures.push_back(TRY(read_signature(part)));
-      } else if (part.name == "feature") {
+      } else if (part.name() == "feature") {
         const auto feature = out_.feature(TRY(name_of(part)));
         if (!feature) {
-          return bad(part, "model '{}' has feature '{}', which is not defined", model.name, part.attribute("name"));
+          return bad(part, "model '{}' has feature '{}', which is not defined", model.name,
+                     part.attribute("name").value_or(""));
         }
         if (part.attribute("removed") == "yes") {
           removed.set(*feature);

@@ -7,12 +7,11 @@
 #include "libvirt-driver/host/capabilities.h"
 #include "libvirt-driver/host/cpu_match.h"
 #include "libvirt-driver/host/offered.h"
-#include "libvirt-driver/host/xml_text.h"
+#include "libvirt-driver/xml/xml_writer.h"
 
 namespace lodge {
 namespace {
 
-using host::XmlText;
 using offered::Element;
 using offered::Enum;
 
@@ -22,96 +21,97 @@ constexpr std::array<std::string_view, 16> kVirtTypes{"qemu",      "kqemu", "kvm
 
 std::string_view yes_no(bool value) { return value ? "yes" : "no"; }
 
-void write_enum(XmlText& xml, const Enum& item) {
+void write_enum(XmlWriter& xml, const Enum& item) {
   if (item.values.front().empty()) {
     xml.empty("enum", {{"name", item.name}});
     return;
   }
-  xml.open("enum", {{"name", item.name}});
+  xml.begin("enum", {{"name", item.name}});
   for (const std::string_view value : item.values) {
     if (!value.empty()) {
-      xml.text("value", value);
+      xml.element("value", value);
     }
   }
-  xml.close("enum");
+  xml.end();
 }
 
-void write_element(XmlText& xml, const Element& element) {
+void write_element(XmlWriter& xml, const Element& element) {
   if (element.enums.front().name.empty()) {
     xml.empty(element.name, {{"supported", yes_no(element.supported)}});
     return;
   }
-  xml.open(element.name, {{"supported", yes_no(element.supported)}});
+  xml.begin(element.name, {{"supported", yes_no(element.supported)}});
   for (const Enum& item : element.enums) {
     if (!item.name.empty()) {
       write_enum(xml, item);
     }
   }
-  xml.close(element.name);
+  xml.end();
 }
 
-void write_elements(XmlText& xml, std::string_view parent, const auto& elements) {
-  xml.open(parent);
+void write_elements(XmlWriter& xml, std::string_view parent, const auto& elements) {
+  xml.begin(parent);
   for (const Element& element : elements) {
     write_element(xml, element);
   }
-  xml.close(parent);
+  xml.end();
 }
 
-void write_os(XmlText& xml) {
-  xml.open("os", {{"supported", "yes"}});
+void write_os(XmlWriter& xml) {
+  xml.begin("os", {{"supported", "yes"}});
   if constexpr (offered::kFirmwares.empty()) {
     xml.empty("enum", {{"name", "firmware"}});
   } else {
-    xml.open("enum", {{"name", "firmware"}});
+    xml.begin("enum", {{"name", "firmware"}});
     for (const std::string_view firmware : offered::kFirmwares) {
-      xml.text("value", firmware);
+      xml.element("value", firmware);
     }
-    xml.close("enum");
+    xml.end();
   }
   write_element(xml, offered::kLoader);
-  xml.close("os");
+  xml.end();
 }
 
-void write_simple_mode(XmlText& xml, std::string_view name, const Enum& migratable, bool supported) {
+void write_simple_mode(XmlWriter& xml, std::string_view name, const Enum& migratable, bool supported) {
   if (!supported) {
     xml.empty("mode", {{"name", name}, {"supported", "no"}});
     return;
   }
-  xml.open("mode", {{"name", name}, {"supported", "yes"}});
+  xml.begin("mode", {{"name", name}, {"supported", "yes"}});
   write_enum(xml, migratable);
-  xml.close("mode");
+  xml.end();
 }
 
-void write_host_model(XmlText& xml, const CpuModels& models, const std::optional<CpuFacts>& offered) {
+void write_host_model(XmlWriter& xml, const CpuModels& models, const std::optional<CpuFacts>& offered) {
   const auto cpu = offered ? std::optional(host_model(models, *offered)) : std::nullopt;
   if (!cpu || !*cpu) {
     xml.empty("mode", {{"name", "host-model"}, {"supported", "no"}});
     return;
   }
   const CpuDescription& description = **cpu;
-  xml.open("mode", {{"name", "host-model"}, {"supported", "yes"}});
-  xml.text("model", description.model, {{"fallback", description.fallback}});
+  xml.begin("mode", {{"name", "host-model"}, {"supported", "yes"}});
+  xml.element("model", description.model, {{"fallback", description.fallback}});
   if (!description.vendor.empty()) {
-    xml.text("vendor", description.vendor);
+    xml.element("vendor", description.vendor);
   }
   for (const CpuFeatureWish& feature : description.features) {
     xml.empty("feature", {{"policy", policy_name(feature.policy)}, {"name", feature.name}});
   }
-  xml.close("mode");
+  xml.end();
 }
 
-void write_custom(XmlText& xml, const CpuModels& models, const std::optional<CpuFacts>& offered) {
+void write_custom(XmlWriter& xml, const CpuModels& models, const std::optional<CpuFacts>& offered) {
   if (!offered) {
     xml.empty("mode", {{"name", "custom"}, {"supported", "no"}});
     return;
   }
-  xml.open("mode", {{"name", "custom"}, {"supported", "yes"}});
+  xml.begin("mode", {{"name", "custom"}, {"supported", "yes"}});
   for (const NamedModel& model : models.models()) {
     const bool usable = missing_features(models, model, *offered).empty();
-    xml.text("model", model.name, {{"usable", yes_no(usable)}, {"vendor", model.vendor.empty() ? "unknown" : model.vendor}});
+    xml.element("model", model.name,
+                {{"usable", yes_no(usable)}, {"vendor", model.vendor.empty() ? "unknown" : model.vendor}});
   }
-  xml.close("mode");
+  xml.end();
 }
 
 }  // namespace
@@ -151,26 +151,26 @@ Answer<std::string> domain_capabilities_xml(const DomainCapabilitiesRequest& req
   TRY_VOID(check_offered(request, facts));
   const offered::Machine* named = request.machine ? offered::machine(*request.machine) : nullptr;
   const offered::Machine& machine = named != nullptr ? *named : offered::kMachines.front();
-  XmlText xml;
-  xml.open("domainCapabilities");
-  xml.text("path", facts.emulator);
-  xml.text("domain", offered::kDomainType);
-  xml.text("machine", machine.canonical.empty() ? machine.name : machine.canonical);
-  xml.text("arch", offered::kArch);
+  XmlWriter xml;
+  xml.begin("domainCapabilities");
+  xml.element("path", facts.emulator);
+  xml.element("domain", offered::kDomainType);
+  xml.element("machine", machine.canonical.empty() ? machine.name : machine.canonical);
+  xml.element("arch", offered::kArch);
   xml.empty("vcpu", {{"max", fmt::format("{}", machine.max_vcpus)}});
   xml.empty("iothreads", {{"supported", yes_no(offered::kIothreads)}});
   write_os(xml);
-  xml.open("cpu");
+  xml.begin("cpu");
   write_simple_mode(xml, "host-passthrough", offered::kPassthroughMigratable, facts.offered.has_value());
   write_simple_mode(xml, "maximum", offered::kMaximumMigratable, facts.offered.has_value());
   write_host_model(xml, models, facts.offered);
   write_custom(xml, models, facts.offered);
-  xml.close("cpu");
+  xml.end();
   write_element(xml, offered::kMemoryBacking);
   write_elements(xml, "devices", offered::kDevices);
   write_elements(xml, "features", offered::kFeatures);
-  xml.close("domainCapabilities");
-  return xml.take();
+  xml.end();
+  return xml.str();
 }
 
 }  // namespace lodge

@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "base/hex.h"
 #include "libvirt-driver/host/files.h"
-#include "libvirt-driver/host/xml_text.h"
+#include "libvirt-driver/xml/xml_writer.h"
 
 namespace lodge {
 namespace {
@@ -167,8 +167,8 @@ Answer<std::string> sysinfo_xml(const HostPaths& paths) {
         {"version", "chassis_version"},
         {"serial", "chassis_serial"},
         {"asset", "chassis_asset_tag"}}}};
-  host::XmlText xml;
-  xml.open("sysinfo", {{"type", "smbios"}});
+  XmlWriter xml;
+  xml.begin("sysinfo", {{"type", "smbios"}});
   for (const SysinfoGroup& group : groups) {
     bool opened = false;
     for (const SysinfoEntry& entry : group.entries) {
@@ -177,17 +177,17 @@ Answer<std::string> sysinfo_xml(const HostPaths& paths) {
         continue;
       }
       if (!opened) {
-        xml.open(group.element);
+        xml.begin(group.element);
         opened = true;
       }
-      xml.text("entry", *value, {{"name", entry.name}});
+      xml.element("entry", *value, {{"name", entry.name}});
     }
     if (opened) {
-      xml.close(group.element);
+      xml.end();
     }
   }
-  xml.close("sysinfo");
-  return xml.take();
+  xml.end();
+  return xml.str();
 }
 
 }  // namespace lodge

@@ -119,14 +119,11 @@ struct Call {
 
 // Decodes, checks, runs and encodes.
 using Invoke = Answer<std::vector<uint8_t>> (*)(Call& call, std::span<const uint8_t> arguments);
-// Decodes only, for the fuzzers: whether the bytes are arguments.
-using Check = bool (*)(std::span<const uint8_t> arguments);
 
 struct Binding {
   Program program;
   int32_t number;
   Invoke invoke;
-  Check check;
 };
 
 // "operation forbidden" for a read-only client.
@@ -156,17 +153,12 @@ Answer<std::vector<uint8_t>> invoke(Call& call, std::span<const uint8_t> bytes) 
   }
 }
 
-template <auto P>
-bool check(std::span<const uint8_t> bytes) {
-  return decode<typename Shape<P>::Args>(bytes).has_value();
-}
-
 }  // namespace detail
 
 template <auto P, auto Handler>
 constexpr Binding bind() {
   constexpr Program program = std::same_as<decltype(P), Proc> ? Program::remote : Program::qemu;
-  return {program, static_cast<int32_t>(P), detail::invoke<P, Handler>, detail::check<P>};
+  return {program, static_cast<int32_t>(P), detail::invoke<P, Handler>};
 }
 
 // The table as the server uses it.

@@ -1,10 +1,18 @@
 #include "libvirt-driver/rpc/connection.h"
 
+#include <algorithm>
+#include <array>
+
 namespace lodge::rpc {
 namespace {
 
 constexpr int32_t kFirstAuth = 66;  // AUTH_LIST to AUTH_POLKIT: all that a client may call before it is known
 constexpr int32_t kLastAuth = 70;
+// Looks at memory under a lock that nobody keeps: answered on the network thread itself, since handing them to a worker and
+// back costs more than they do, and clients ask them for each domain of a list.
+constexpr std::array kAtOnce{Proc::connect_supports_feature, Proc::domain_get_state,      Proc::domain_is_active,
+                             Proc::domain_is_persistent,     Proc::domain_is_updated,     Proc::domain_lookup_by_id,
+                             Proc::domain_lookup_by_name,    Proc::domain_lookup_by_uuid, Proc::domain_get_os_type};
 constexpr int32_t kPing = 1;
 constexpr int32_t kPong = 2;
 
@@ -15,6 +23,11 @@ bool is_auth(const MessageHeader& header) {
 
 // Whether it may wait for people or directories.
 bool logs_in(const MessageHeader& header) { return is_auth(header) && header.procedure != kFirstAuth; }
+
+bool is_at_once(const MessageHeader& header) {
+  return header.program == static_cast<uint32_t>(Program::remote) &&
+         std::ranges::find(kAtOnce, static_cast<Proc>(header.procedure)) != kAtOnce.end();
+}
 
 CallError rpc_error(std::string text) { return {VIR_ERR_RPC, std::move(text), VIR_FROM_RPC}; }
 
@@ -317,6 +330,27 @@ void Connection::handle_stream(const Frame& frame) {
   // Else it is late: its stream is closed already.
 }
 
+void Connection::forget_stream(uint32_t serial, const Stream* stream) {
+  const auto it = streams_.find(serial);
+  if (it != streams_.end() && it->second.get() == stream) {
+    streams_.erase(it);
+  }
+}
+
+namespace {
+
+// We throw nothing, but libraries may: then it is this call that fails, not the daemon.
+Answer<std::vector<uint8_t>> invoke(const Procedure& procedure, Call& call, std::span<const uint8_t> arguments) {
+  try {
+    return procedure.invoke(call, arguments);
+  } catch (const std::exception& error) {
+    log_error("rpc", "{}: {}", procedure.row->name, error.what());
+    return call_error(VIR_ERR_INTERNAL_ERROR, "{}: {}", function_name(procedure.row->name), error.what());
+  }
+}
+
+}  // namespace
+
 std::optional<CallError> Connection::refusal(const Frame& frame, const Procedure*& procedure) const {
   const MessageHeader& header = frame.header;
   if (header.version != kVersion ||
@@ -389,6 +423,16 @@ void Connection::start_call(Frame frame) {
     send_error(frame.header, MessageType::reply, *error);
     return;
   }
+  if (is_at_once(frame.header)) {
+    Call call{.driver = *env_.driver,
+              .session = shared_from_this(),
+              .row = procedure->row,
+              .fds = std::move(frame.fds),
+              .reply_fds = {},
+              .stream = {}};
+    reply(frame.header, invoke(*procedure, call, frame.payload), {});
+    return;
+  }
   ++running_;
   auto& pool = logs_in(frame.header) ? env_.login_workers : procedure->row->high ? env_.high_workers : env_.workers;
   asio::post(pool, [self = std::static_pointer_cast<Connection>(shared_from_this()), procedure,
@@ -400,7 +444,7 @@ void Connection::start_call(Frame frame) {
               .reply_fds = {},
               .proof = {},
               .stream = {}};
-    auto answer = procedure->invoke(call, frame->payload);
+    auto answer = invoke(*procedure, call, frame->payload);
     // std::function must be copyable; the descriptors are not
     auto fds = std::make_shared<std::vector<Fd>>(std::move(call.reply_fds));
     auto stream = std::make_shared<std::optional<StreamRequest>>(std::move(call.stream));
@@ -409,6 +453,16 @@ void Connection::start_call(Frame frame) {
       self->finish_call(header, std::move(answer), std::move(*fds), std::move(*stream), proof.get());
     });
   });
+}
+
+void Connection::reply(MessageHeader header, const Answer<std::vector<uint8_t>>& answer, std::vector<Fd> fds) {
+  if (!answer) {
+    send_error(header, MessageType::reply, answer.error());
+    return;
+  }
+  header.type = fds.empty() ? MessageType::reply : MessageType::reply_with_fds;
+  header.status = MessageStatus::ok;
+  send(header, *answer, std::move(fds));
 }
 
 void Connection::finish_call(const MessageHeader& header, Answer<std::vector<uint8_t>> answer, std::vector<Fd> fds,
@@ -420,19 +474,14 @@ void Connection::finish_call(const MessageHeader& header, Answer<std::vector<uin
     }
     return;
   }
-  if (!answer) {
-    send_error(header, MessageType::reply, answer.error());
-  } else {
-    MessageHeader reply = header;
-    reply.type = fds.empty() ? MessageType::reply : MessageType::reply_with_fds;
-    reply.status = MessageStatus::ok;
-    send(reply, *answer, std::move(fds));
-    if (stream) {
-      const auto joined =
-          std::make_shared<Stream>(std::static_pointer_cast<Connection>(shared_from_this()), header, std::move(*stream));
-      streams_[header.serial] = joined;
-      joined->start();
+  reply(header, answer, std::move(fds));
+  if (answer && stream) {
+    const auto joined =
+        std::make_shared<Stream>(std::static_pointer_cast<Connection>(shared_from_this()), header, std::move(*stream));
+    if (const auto former = std::exchange(streams_[header.serial], joined)) {
+      former->drop();  // a client that gives a number twice
     }
+    joined->start();
   }
   if (proof && answer) {
     protect(proof->layer);

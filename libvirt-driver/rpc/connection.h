@@ -54,7 +54,7 @@ class Connection : public Session {
   void send(const MessageHeader& header, std::span<const uint8_t> payload, std::vector<Fd> fds = {});
   [[nodiscard]] bool congested() const { return out_bytes_ > kCongested; }
   [[nodiscard]] asio::io_context& network() { return env_.network; }
-  void forget_stream(uint32_t serial) { streams_.erase(serial); }
+  void forget_stream(uint32_t serial, const Stream* stream);
 
  private:
   static constexpr size_t kCongested = size_t{1} << 20;  // then nothing is read from it
@@ -83,6 +83,7 @@ class Connection : public Session {
   [[nodiscard]] bool may_start() const;
   [[nodiscard]] bool may_read() const;
   void complain(std::string_view about);
+  void reply(MessageHeader header, const Answer<std::vector<uint8_t>>& answer, std::vector<Fd> fds);
   void send_error(MessageHeader header, MessageType type, const CallError& error);
   void push(Outgoing outgoing);
   void maybe_end();

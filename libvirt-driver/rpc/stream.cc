@@ -7,6 +7,7 @@ namespace lodge::rpc {
 namespace {
 
 constexpr size_t kChunk = size_t{64} << 10;
+constexpr size_t kKeep = 64;                    // what a waiting message costs besides its bytes
 constexpr std::chrono::milliseconds kPace(20);  // between looks whether a slow client has taken what waits
 
 }  // namespace
@@ -67,7 +68,7 @@ asio::awaitable<void> Stream::write_loop([[maybe_unused]] std::shared_ptr<Stream
     const std::vector<uint8_t> chunk = std::move(waiting_.front());
     waiting_.pop_front();
     const auto written = co_await write_whole(descriptor_, chunk);
-    waiting_bytes_ -= chunk.size();
+    waiting_bytes_ -= chunk.size() + kKeep;
     if (!written && !ended_) {
       CallError error(written.error());
       error.domain = VIR_FROM_STREAMS;
@@ -95,13 +96,13 @@ void Stream::receive(const Frame& frame) {
       if (frame.payload.empty() || finishing_) {
         return;
       }
-      if (waiting_bytes_ + frame.payload.size() > kMaxWaiting) {
+      if (waiting_bytes_ + frame.payload.size() + kKeep > kMaxWaiting) {
         fail(CallError(VIR_ERR_OPERATION_FAILED,
                        fmt::format("{} does not read what is sent to it; {} bytes wait", request_.what, waiting_bytes_),
                        VIR_FROM_STREAMS));
         return;
       }
-      waiting_bytes_ += frame.payload.size();
+      waiting_bytes_ += frame.payload.size() + kKeep;
       waiting_.push_back(frame.payload);
       if (!writing_) {
         writing_ = true;
@@ -146,7 +147,9 @@ void Stream::end() {
   }
   if (const auto connection = connection_.lock()) {
     // Not at once: whoever called may be walking over the streams.
-    asio::post(connection->network(), [connection, serial = header_.serial] { connection->forget_stream(serial); });
+    asio::post(connection->network(), [connection, serial = header_.serial, self = shared_from_this()] {
+      connection->forget_stream(serial, self.get());
+    });
   }
 }
 

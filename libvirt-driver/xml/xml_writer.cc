@@ -3,11 +3,35 @@
 namespace lodge {
 namespace {
 
+// Bytes of the UTF-8 character at the front, 0 when there is no valid one that XML may hold.
+size_t character(std::string_view text) {
+  const auto lead = static_cast<uint8_t>(text[0]);
+  if (lead < 0x80) {
+    return lead >= 0x20 || lead == '\t' || lead == '\n' || lead == '\r' ? 1 : 0;
+  }
+  const size_t size = lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+  if (size == 0 || text.size() < size) {
+    return 0;
+  }
+  uint32_t point = lead & (0x7fU >> size);
+  for (size_t i = 1; i < size; ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    if ((byte & 0xc0) != 0x80) {
+      return 0;
+    }
+    point = point << 6 | (byte & 0x3fU);
+  }
+  const bool shortest = size == 2 || (size == 3 ? point >= 0x800 : point >= 0x10000 && point <= 0x10ffff);
+  const bool in_xml = (point < 0xd800 || point > 0xdfff) && point != 0xfffe && point != 0xffff;
+  return shortest && in_xml ? size : 0;
+}
+
 std::string escape(std::string_view text, bool attribute) {
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
+  while (!text.empty()) {
+    const size_t size = character(text);
+    switch (size == 1 ? text[0] : '\0') {
       case '<': out += "&lt;"; break;
       case '>': out += "&gt;"; break;
       case '&': out += "&amp;"; break;
@@ -16,11 +40,9 @@ std::string escape(std::string_view text, bool attribute) {
       case '\r': out += "&#13;"; break;
       case '\n': out += attribute ? "&#10;" : "\n"; break;
       case '\t': out += attribute ? "&#9;" : "\t"; break;
-      default:
-        if (static_cast<unsigned char>(c) >= 0x20) {
-          out.push_back(c);
-        }
+      default: out += text.substr(0, size);
     }
+    text.remove_prefix(size == 0 ? 1 : size);
   }
   return out;
 }
@@ -48,6 +70,24 @@ void XmlWriter::begin(std::string_view name) {
   indent(open_.size() - 1);
   out_ += '<';
   out_ += name;
+}
+
+void XmlWriter::begin(std::string_view name, Attributes attributes) {
+  begin(name);
+  for (const auto& [key, value] : attributes) {
+    attribute(key, value);
+  }
+}
+
+void XmlWriter::empty(std::string_view name, Attributes attributes) {
+  begin(name, attributes);
+  end();
+}
+
+void XmlWriter::element(std::string_view name, std::string_view content, Attributes attributes) {
+  begin(name, attributes);
+  text(content);
+  end();
 }
 
 void XmlWriter::attribute(std::string_view name, std::string_view value) {

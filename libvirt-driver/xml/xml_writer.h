@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lodge {
@@ -18,8 +20,15 @@ class XmlWriter {
   void attribute(std::string_view name, std::string_view value);  // only right after begin() or another attribute
   void text(std::string_view text);                               // the only content of its element
   void raw(std::string_view markup);                              // whole lines that are XML already
+  void blank_line() { raw("\n"); }
   enum class Empty : uint8_t { keep, drop };
   void end(Empty empty = Empty::keep);  // drop: as if it had not begun, if nothing was written in it
+
+  // The same with attributes; whole elements.
+  using Attributes = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+  void begin(std::string_view name, Attributes attributes);
+  void empty(std::string_view name, Attributes attributes = {});
+  void element(std::string_view name, std::string_view content, Attributes attributes = {});
 
   [[nodiscard]] const std::string& str() const { return out_; }
 
@@ -40,7 +49,8 @@ class XmlWriter {
   std::vector<Open> open_;
 };
 
-// The five characters and what a reader would change are escaped; control characters that XML cannot hold are left out.
+// The five characters and what a reader would change are escaped; what XML cannot hold (control
+// characters, bad UTF-8) is left out.
 [[nodiscard]] std::string escape_text(std::string_view text);
 [[nodiscard]] std::string escape_attribute(std::string_view text);
 

@@ -6,13 +6,11 @@
 
 #include "libvirt-driver/host/cpu_match.h"
 #include "libvirt-driver/host/offered.h"
-#include "libvirt-driver/host/xml_tree.h"
+#include "libvirt-driver/xml/xml_reader.h"
 #include "tests/unit/libvirt-driver/host/cpu_map_tree.h"
 
 namespace lodge {
 namespace {
-
-using host::XmlElement;
 
 // The first complaint of libvirt's own schema, "" when there is none.
 std::string schema_complaint(const std::string& xml, const std::string& schema) {
@@ -41,26 +39,27 @@ std::string schema_complaint(const std::string& xml, const std::string& schema) 
   return xmlRelaxNGValidateDoc(validator.get(), document.get()) == 0 ? "" : "not valid by " + schema + ": " + complaint;
 }
 
-XmlElement parsed(const std::string& xml) {
-  auto out = host::parse_xml(xml, "test");
+XmlDocument parsed(const std::string& xml) {
+  auto out = XmlDocument::parse(xml, "test");
   INFO(xml);
   REQUIRE(out);
-  return *out;
+  return std::move(*out);
 }
 
 // The element reached by names, which must be there.
-const XmlElement& at(const XmlElement& root, std::initializer_list<const char*> names) {
-  const XmlElement* here = &root;
+XmlNode at(const XmlNode& root, std::initializer_list<const char*> names) {
+  XmlNode here = root;
   for (const char* name : names) {
     INFO(name);
-    here = here->child(name);
-    REQUIRE(here != nullptr);
+    const auto child = here.child(name);
+    REQUIRE(child);
+    here = *child;
   }
-  return *here;
+  return here;
 }
 
-const XmlElement& mode(const XmlElement& root, const std::string& name) {
-  for (const XmlElement& child : at(root, {"cpu"}).children) {
+XmlNode mode(const XmlNode& root, const std::string& name) {
+  for (const XmlNode& child : at(root, {"cpu"}).children()) {
     if (child.attribute("name") == name) {
       return child;
     }
@@ -116,43 +115,45 @@ TEST_CASE_METHOD(Fixture, "domain_capabilities_are_valid_by_libvirts_schema") {
 }
 
 TEST_CASE_METHOD(Fixture, "capabilities_tell_the_host") {
-  const XmlElement root = parsed(capabilities_xml(facts()));
-  CHECK(at(root, {"host", "uuid"}).text == "01234567-89ab-cdef-0123-456789abcdef");
-  const XmlElement& cpu = at(root, {"host", "cpu"});
-  CHECK(at(cpu, {"arch"}).text == "x86_64");
-  CHECK(at(cpu, {"model"}).text == "grown");
-  CHECK(at(cpu, {"vendor"}).text == "One");
+  const XmlDocument document = parsed(capabilities_xml(facts()));
+  const XmlNode root = document.root();
+  CHECK(at(root, {"host", "uuid"}).text() == "01234567-89ab-cdef-0123-456789abcdef");
+  const XmlNode cpu = at(root, {"host", "cpu"});
+  CHECK(at(cpu, {"arch"}).text() == "x86_64");
+  CHECK(at(cpu, {"model"}).text() == "grown");
+  CHECK(at(cpu, {"vendor"}).text() == "One");
   CHECK(at(cpu, {"microcode"}).attribute("version") == "16777317");
   CHECK(at(cpu, {"signature"}).attribute("model") == "85");
   CHECK(at(cpu, {"maxphysaddr"}).attribute("bits") == "48");
   CHECK(at(cpu, {"topology"}).attribute("threads") == "2");
-  CHECK(cpu.child("counter") == nullptr);  // its TSC is not said to be constant
-  const XmlElement& cells = at(root, {"host", "topology", "cells"});
-  REQUIRE(cells.children.size() == 2);
-  CHECK(at(cells.children[1], {"memory"}).text == "2000000");
-  CHECK(at(cells.children[1], {"pages"}).text == std::to_string((2000000 - 4 * 2048) / 4));
-  CHECK(at(cells.children[1], {"distances"}).children.at(0).attribute("value") == "21");
-  CHECK(at(cells.children[1], {"cpus"}).children.at(0).attribute("siblings") == "2,6");
-  const XmlElement& cache = at(root, {"host", "cache"});
-  REQUIRE(cache.children.size() == 2);
-  CHECK(cache.children[0].attribute("size") == "32");
-  CHECK(cache.children[0].attribute("unit") == "MiB");
-  CHECK(cache.children[1].attribute("size") == "1500");
-  CHECK(cache.children[1].attribute("cpus") == "2-3,6-7");
+  CHECK(!cpu.child("counter"));  // its TSC is not said to be constant
+  const XmlNode cells = at(root, {"host", "topology", "cells"});
+  REQUIRE(cells.children().size() == 2);
+  CHECK(at(cells.children()[1], {"memory"}).text() == "2000000");
+  CHECK(at(cells.children()[1], {"pages"}).text() == std::to_string((2000000 - 4 * 2048) / 4));
+  CHECK(at(cells.children()[1], {"distances"}).children().at(0).attribute("value") == "21");
+  CHECK(at(cells.children()[1], {"cpus"}).children().at(0).attribute("siblings") == "2,6");
+  const XmlNode cache = at(root, {"host", "cache"});
+  REQUIRE(cache.children().size() == 2);
+  CHECK(cache.children()[0].attribute("size") == "32");
+  CHECK(cache.children()[0].attribute("unit") == "MiB");
+  CHECK(cache.children()[1].attribute("size") == "1500");
+  CHECK(cache.children()[1].attribute("cpus") == "2-3,6-7");
 }
 
 TEST_CASE_METHOD(Fixture, "capabilities_offer_what_the_table_has") {
-  const XmlElement root = parsed(capabilities_xml(facts()));
-  const XmlElement& arch = at(root, {"guest", "arch"});
-  CHECK(at(arch, {"machine"}).text == offered::kMachines.front().name);
+  const XmlDocument document = parsed(capabilities_xml(facts()));
+  const XmlNode root = document.root();
+  const XmlNode arch = at(root, {"guest", "arch"});
+  CHECK(at(arch, {"machine"}).text() == offered::kMachines.front().name);
   size_t machines = 0;
-  for (const XmlElement& child : arch.children) {
-    machines += child.name == "machine" ? 1 : 0;
+  for (const XmlNode& child : arch.children()) {
+    machines += child.name() == "machine" ? 1 : 0;
   }
   CHECK(machines == offered::kMachines.size());
   CHECK(at(arch, {"domain"}).attribute("type") == "kvm");
-  CHECK(at(arch, {"emulator"}).text == "/usr/libexec/lodge-vmm");
-  CHECK(parsed(capabilities_xml(facts(false))).child("guest") == nullptr);
+  CHECK(at(arch, {"emulator"}).text() == "/usr/libexec/lodge-vmm");
+  CHECK(!parsed(capabilities_xml(facts(false))).root().child("guest"));
 }
 
 TEST_CASE_METHOD(Fixture, "a_constant_tsc_is_told_with_its_frequency") {
@@ -162,46 +163,50 @@ TEST_CASE_METHOD(Fixture, "a_constant_tsc_is_told_with_its_frequency") {
              "</arch></cpus>");
   models = CpuModels::load(tree.paths().cpu_map).value();
   kvm_data.tsc_hz = 2596000000;
-  const XmlElement root = parsed(capabilities_xml(facts()));
+  const XmlDocument document = parsed(capabilities_xml(facts()));
+  const XmlNode root = document.root();
   CHECK(at(root, {"host", "cpu", "counter"}).attribute("frequency") == "2596000000");
   CHECK(at(root, {"host", "cpu", "counter"}).attribute("scaling") == "no");
 }
 
 TEST_CASE_METHOD(Fixture, "domain_capabilities_of_the_default_and_of_each_machine") {
   const HostFacts host = facts();
-  const XmlElement root = parsed(domain_capabilities_xml({}, host, models).value());
-  CHECK(at(root, {"path"}).text == host.emulator);
-  CHECK(at(root, {"domain"}).text == "kvm");
-  CHECK(at(root, {"arch"}).text == "x86_64");
-  CHECK(at(root, {"machine"}).text == "pc");
+  const XmlDocument document = parsed(domain_capabilities_xml({}, host, models).value());
+  const XmlNode root = document.root();
+  CHECK(at(root, {"path"}).text() == host.emulator);
+  CHECK(at(root, {"domain"}).text() == "kvm");
+  CHECK(at(root, {"arch"}).text() == "x86_64");
+  CHECK(at(root, {"machine"}).text() == "pc");
   CHECK(at(root, {"vcpu"}).attribute("max") == "255");
   CHECK(at(root, {"devices", "disk"}).attribute("supported") == "yes");
   CHECK(at(root, {"devices", "graphics"}).attribute("supported") == "no");
   for (const offered::Machine& machine : offered::kMachines) {
     const auto xml = domain_capabilities_xml({host.emulator, "x86_64", std::string(machine.name), "kvm"}, host, models);
     REQUIRE(xml);
-    CHECK(at(parsed(*xml), {"machine"}).text == machine.name);
+    CHECK(at(parsed(*xml).root(), {"machine"}).text() == machine.name);
   }
 }
 
 TEST_CASE_METHOD(Fixture, "domain_capabilities_tell_usable_models_by_what_kvm_offers") {
-  const XmlElement root = parsed(domain_capabilities_xml({}, facts(), models).value());
-  const XmlElement& custom = mode(root, "custom");
-  REQUIRE(custom.children.size() == models.models().size());
-  CHECK(custom.children[0].text == "old");
-  CHECK(custom.children[0].attribute("usable") == "yes");
-  CHECK(custom.children[0].attribute("vendor") == "unknown");
-  CHECK(custom.children[2].text == "grown");
-  CHECK(custom.children[2].attribute("usable") == "no");
-  CHECK(custom.children[2].attribute("vendor") == "One");
-  const XmlElement& model = mode(root, "host-model");
+  const XmlDocument document = parsed(domain_capabilities_xml({}, facts(), models).value());
+  const XmlNode root = document.root();
+  const XmlNode custom = mode(root, "custom");
+  REQUIRE(custom.children().size() == models.models().size());
+  CHECK(custom.children()[0].text() == "old");
+  CHECK(custom.children()[0].attribute("usable") == "yes");
+  CHECK(custom.children()[0].attribute("vendor") == "unknown");
+  CHECK(custom.children()[2].text() == "grown");
+  CHECK(custom.children()[2].attribute("usable") == "no");
+  CHECK(custom.children()[2].attribute("vendor") == "One");
+  const XmlNode model = mode(root, "host-model");
   CHECK(model.attribute("supported") == "yes");
   CHECK(at(model, {"model"}).attribute("fallback") == "forbid");
   CHECK(mode(root, "host-passthrough").attribute("supported") == "yes");
 }
 
 TEST_CASE_METHOD(Fixture, "domain_capabilities_without_kvm_offer_no_cpu") {
-  const XmlElement root = parsed(domain_capabilities_xml({}, facts(false), models).value());
+  const XmlDocument document = parsed(domain_capabilities_xml({}, facts(false), models).value());
+  const XmlNode root = document.root();
   for (const char* name : {"host-passthrough", "maximum", "host-model", "custom"}) {
     CHECK(mode(root, name).attribute("supported") == "no");
   }

@@ -154,4 +154,11 @@ TEST_CASE("a schema accepts what fits and tells the first complaint of what does
   CHECK(validate_schema("<a/>", "/nowhere.rng").error().code == VIR_ERR_INTERNAL_ERROR);
 }
 
+TEST_CASE("what XML cannot hold is left out of it") {
+  CHECK(escape_text("a\x01z") == "az");
+  CHECK(escape_text("a\xffz\xc3") == "az");  // no UTF-8, and cut short
+  CHECK(escape_text("\xed\xa0\x80") == "");  // half of a surrogate pair
+  CHECK(escape_attribute("\xc3\xa4\n") == "\xc3\xa4&#10;");
+}
+
 }  // namespace lodge
