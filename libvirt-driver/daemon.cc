@@ -340,7 +340,6 @@ Result<void> run_daemon(const DaemonOptions& options) {
   notify("READY=1");
   log_info("daemon", "virtlodged {} serves {}", LODGE_VERSION, driver_options.uri);
   server.run();
-  server.join();
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "libvirt-driver/domains/cgroup.h"
 #include "libvirt-driver/domains/monitor.h"
 #include "libvirt-driver/domains/process.h"
 #include "libvirt-driver/rpc/error.h"
@@ -28,6 +29,7 @@ struct Run {
   std::string folder;  // sockets of this life, gone with it
   std::string log_file;
   Process process;
+  Cgroup cgroup;
   std::shared_ptr<Monitor> monitor;  // null: its control socket cannot be reached
   uint64_t autodestroy_session = 0;  // ends with this client; 0: does not
   std::chrono::system_clock::time_point since = std::chrono::system_clock::now();

@@ -12,11 +12,19 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
+#include "libvirt-driver/domains/machine_json.h"
 
 namespace lodge {
 namespace {
 
-constexpr std::chrono::seconds kFindPatience{5};  // for a monitor to greet a daemon that came back
+constexpr std::chrono::seconds kFindPatience{5};    // for a monitor to answer a daemon that came back
+constexpr std::chrono::seconds kStartPatience{60};  // the same while its machine is being built
+
+// The client that asked for the guest has had no answer, and the guest has not run: as if the start had failed.
+void give_up_start(Run& run) {
+  run.stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+  kill_process(run.process, SIGKILL);
+}
 
 // Values in events may be text.
 uint64_t number_in(const Json& data, const char* key) {
@@ -154,6 +162,7 @@ void Driver::write_status(const DomainPtr& domain) {
                             .start_time = view.run->process.start_time,
                             .folder = view.run->folder,
                             .log_file = view.run->log_file,
+                            .cgroup = view.run->cgroup.path(),
                             .since = std::chrono::system_clock::to_time_t(view.run->since)};
   if (const auto outcome = save_status(paths(), status); !outcome) {
     log_error("domain", "'{}': its state cannot be kept, a restarted daemon will not know it: {}", view.name,
@@ -177,13 +186,7 @@ Result<void> Driver::load() {
     });
   }
   std::vector<StoredStatus> statuses = load_statuses(paths());
-  // What was spawned and not written down before the last daemon died: its client has had no answer, its guest has not run.
-  for (const Process& process : marked_processes(paths().run)) {
-    if (std::ranges::none_of(statuses, [&](const StoredStatus& status) { return status.pid == process.pid; })) {
-      log_info("domain", "process {} was being started when the last daemon ended; it is removed", process.pid);
-      kill_process(process, SIGKILL);
-    }
-  }
+  remove_stale_folders(paths(), statuses);
   for (const StoredStatus& status : statuses) {
     next_id_ = std::max(next_id_.load(), status.id + 1);
   }
@@ -207,6 +210,7 @@ void Driver::find_again(StoredStatus status) {
   run->id = status.id;
   run->folder = status.folder;
   run->log_file = status.log_file;
+  run->cgroup = Cgroup(status.cgroup);
   run->since = std::chrono::system_clock::from_time_t(status.since);
   auto process = find_process(status.pid, status.start_time);
   domain->change([&](DomainView& view) {
@@ -224,9 +228,11 @@ void Driver::find_again(StoredStatus status) {
     return;
   }
   run->process = std::move(*process);
-  auto socket = connect_unix(run->folder + "/monitor.sock");
+  auto socket = connect_unix(run->folder + std::string(kControlSocket));
   if (socket) {
     connect(domain, run, std::move(*socket));
+  } else if (status.starting) {
+    give_up_start(*run);
   } else {
     log_error("domain", "'{}': {}; it runs on but cannot be told anything", status.live.name, socket.error().message);
   }
@@ -238,16 +244,14 @@ void Driver::find_again(StoredStatus status) {
 
 void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run, bool starting) {
   const std::string name = domain->view().name;
-  const auto told = run->monitor->execute("query-status", Json::object(), {}, kFindPatience);
-  if (!told) {
-    log_error("domain", "'{}': its monitor does not answer: {}", name, told.error().message());
+  const auto told = run->monitor->execute("query-status", Json::object(), {}, starting ? kStartPatience : kFindPatience);
+  const std::string status = told ? told->value("status", "") : "";
+  if (starting && (!told || status == "prelaunch")) {
+    give_up_start(*run);
     return;
   }
-  const std::string status = told->value("status", "");
-  if (starting && status == "prelaunch") {
-    // The client that asked for it has had no answer, and the guest has not run: as if the start had failed.
-    run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
-    kill_process(run->process, SIGTERM);
+  if (!told) {
+    log_error("domain", "'{}': its monitor does not answer: {}", name, told.error().message());
     return;
   }
   if (const auto terminals = run->monitor->execute("query-chardev")) {
@@ -278,8 +282,7 @@ void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run,
 // Once for each start of the host: a guest that was shut down stays so when only the daemon starts again.
 void Driver::autostart_all() {
   const std::string marker = paths().run + "/autostarted";
-  const Fd first(::open(marker.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!first.valid()) {
+  if (::access(marker.c_str(), F_OK) == 0) {
     return;
   }
   for (const DomainPtr& domain : domains_.all()) {
@@ -289,6 +292,10 @@ void Driver::autostart_all() {
         log_error("domain", "'{}' is to start with the host, but: {}", view.name, started.error().message());
       }
     }
+  }
+  // Last: a daemon that dies before goes on where it was.
+  if (const auto marked = write_atomically(marker, "", false); !marked) {
+    log_error("domain", "a restarted daemon will start the guests of autostart again: {}", marked.error().message);
   }
 }
 

@@ -409,7 +409,7 @@ Answer<Json> machine_json(const DomainConfig& config, const std::string& folder,
   if (fds.control >= 0) {
     machine["control_fd"] = fds.control;
   } else {
-    machine["control"] = folder + "/monitor.sock";
+    machine["control"] = folder + std::string(kControlSocket);
   }
   return machine;
 }

@@ -11,6 +11,7 @@ namespace lodge {
 
 // In the folder of a run: the monitor writes there why it ended, for a daemon that was not there to hear it.
 inline constexpr std::string_view kEndFile = "/end.json";
+inline constexpr std::string_view kControlSocket = "/monitor.sock";
 
 // What the daemon opened for the guest, by the number that it will have in the monitor.
 struct MachineFds {

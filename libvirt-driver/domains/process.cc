@@ -1,22 +1,21 @@
 #include "libvirt-driver/domains/process.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <csignal>
-#include <filesystem>
 
 namespace lodge {
 namespace {
 
-constexpr int kFirstInherited = 3;
-constexpr std::string_view kMark = "LODGE_RUN_FOLDER=";
 constexpr int kParked = 512;  // where descriptors wait while the low numbers are given out
+constexpr int kExecFailed = 127;
 
 // Field 22 of /proc/PID/stat; the program's name before it may hold anything but ends at the last parenthesis.
 Result<uint64_t> start_time_of(pid_t pid) {
@@ -33,43 +32,6 @@ Result<uint64_t> start_time_of(pid_t pid) {
   return value;
 }
 
-class FileActions {
- public:
-  FileActions() { ::posix_spawn_file_actions_init(&actions_); }
-  ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
-  FileActions(const FileActions&) = delete;
-  FileActions& operator=(const FileActions&) = delete;
-  void put(int fd, int as) { ::posix_spawn_file_actions_adddup2(&actions_, fd, as); }
-  // Sockets of clients above all: one that a monitor held would not close when the daemon dies.
-  void close_from(int fd) { ::posix_spawn_file_actions_addclosefrom_np(&actions_, fd); }
-  void null_input() { ::posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0); }
-  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-};
-
-class Attributes {
- public:
-  Attributes() {
-    ::posix_spawnattr_init(&attributes_);
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    ::posix_spawnattr_setsigmask(&attributes_, &none);
-    ::posix_spawnattr_setsigdefault(&attributes_, &all);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
-  ~Attributes() { ::posix_spawnattr_destroy(&attributes_); }
-  Attributes(const Attributes&) = delete;
-  Attributes& operator=(const Attributes&) = delete;
-  [[nodiscard]] const posix_spawnattr_t* get() const { return &attributes_; }
-
- private:
-  posix_spawnattr_t attributes_{};
-};
-
 Result<Fd> open_pidfd(pid_t pid) {
   Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!fd.valid()) {
@@ -78,43 +40,135 @@ Result<Fd> open_pidfd(pid_t pid) {
   return fd;
 }
 
+struct Pipe {
+  Fd out;
+  Fd in;
+};
+
+Result<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return fail_errno(errno, "create a pipe");
+  }
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+// Out of the way of the numbers that the child gives out.
+Result<Fd> park(int fd) {
+  Fd parked(::fcntl(fd, F_DUPFD_CLOEXEC, kParked));
+  if (!parked.valid()) {
+    return fail_errno(errno, "duplicate descriptor {}", fd);
+  }
+  return parked;
+}
+
+// All that the child needs, made before: between clone and exec it may not allocate, the daemon has other threads.
+struct ChildPlan {
+  std::vector<char*> arguments;
+  std::array<char*, 3> environment{};
+  std::vector<int> fds;  // standard ones first, all parked
+  int gate = -1;
+  int report = -1;
+};
+
+[[noreturn]] void run_child(const ChildPlan& plan) {
+  ::setsid();
+  struct sigaction usual{};
+  usual.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number) {
+    ::sigaction(number, &usual, nullptr);
+  }
+  const int count = static_cast<int>(plan.fds.size());
+  for (int i = 0; i < count; ++i) {
+    ::dup2(plan.fds[static_cast<size_t>(i)], i);
+  }
+  ::dup3(plan.gate, count, O_CLOEXEC);
+  ::dup3(plan.report, count + 1, O_CLOEXEC);
+  // Sockets of clients above all: one that a monitor held would not close when the daemon dies. And other children's gates.
+  ::close_range(static_cast<unsigned>(count) + 2, ~0U, 0);
+  char byte = 0;
+  if (::read(count, &byte, 1) != 1) {
+    ::_exit(kExecFailed);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execve(plan.arguments.front(), plan.arguments.data(), plan.environment.data());
+  const int code = errno;
+  (void)!::write(count + 1, &code, sizeof code);
+  ::_exit(kExecFailed);
+}
+
 }  // namespace
 
-Result<Process> spawn(const SpawnRequest& request) {
-  FileActions actions;
-  actions.null_input();
-  actions.put(request.output, 1);
-  actions.put(request.output, 2);
+Result<Spawned> spawn(const SpawnRequest& request) {
+  const std::string& program = request.command.front();
   std::vector<Fd> parked;
+  const Fd null = TRY(open_file("/dev/null", O_RDONLY));
+  parked.push_back(TRY(park(null.get())));
+  parked.push_back(TRY(park(request.output)));
+  parked.push_back(TRY(park(request.output)));
   for (const int fd : request.fds) {
-    parked.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, kParked));
-    if (!parked.back().valid()) {
-      return fail_errno(errno, "pass descriptors to '{}'", request.command.front());
-    }
-    actions.put(parked.back().get(), kFirstInherited + static_cast<int>(parked.size()) - 1);
+    parked.push_back(TRY(park(fd)));
   }
-  actions.close_from(kFirstInherited + static_cast<int>(parked.size()));
-  std::vector<char*> arguments;
-  arguments.reserve(request.command.size() + 1);
+  Pipe gate = TRY(make_pipe());
+  Pipe report = TRY(make_pipe());
+  const Fd gate_out = TRY(park(gate.out.get()));
+  const Fd report_in = TRY(park(report.in.get()));
+  std::array<char, 70> path{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  std::array<char, 9> language{"LC_ALL=C"};
+  ChildPlan plan;
+  plan.environment = {path.data(), language.data(), nullptr};
+  plan.gate = gate_out.get();
+  plan.report = report_in.get();
   for (const std::string& argument : request.command) {
-    arguments.push_back(const_cast<char*>(argument.c_str()));
+    plan.arguments.push_back(const_cast<char*>(argument.c_str()));
   }
-  arguments.push_back(nullptr);
-  char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  char language[] = "LC_ALL=C";
-  std::string mark = fmt::format("{}{}", kMark, request.folder);
-  char* environment[] = {path, language, mark.data(), nullptr};
-  const Attributes attributes;
-  Process process;
-  const int code = ::posix_spawn(&process.pid, request.command.front().c_str(), actions.get(), attributes.get(),
-                                 arguments.data(), environment);
-  if (code != 0) {
-    return fail_errno(code, "start '{}'", request.command.front());
+  plan.arguments.push_back(nullptr);
+  for (const Fd& fd : parked) {
+    plan.fds.push_back(fd.get());
   }
-  // Our child cannot vanish before it is waited for, so its number is right.
-  process.pidfd = TRY(open_pidfd(process.pid));
-  process.start_time = TRY(start_time_of(process.pid));
-  return process;
+  int pidfd = -1;
+  clone_args how{};
+  how.flags = CLONE_PIDFD;
+  how.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
+  how.exit_signal = SIGCHLD;
+  // The daemon's handlers must not run in the child.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
+  const int code = errno;
+  if (pid == 0) {
+    run_child(plan);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) {
+    return fail_errno(code, "start '{}'", program);
+  }
+  Spawned spawned;
+  spawned.process.pid = pid;
+  spawned.process.pidfd = Fd(pidfd);
+  spawned.process.start_time = TRY(start_time_of(pid));
+  spawned.gate = std::move(gate.in);
+  spawned.report = std::move(report.out);
+  return spawned;
+}
+
+Result<void> let_run(Spawned& spawned, const std::string& program) {
+  const char byte = 1;
+  TRY_VOID_CONTEXT(write_all(spawned.gate.get(), {&byte, 1}), fmt::format("start '{}'", program));
+  spawned.gate.reset();
+  int code = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(spawned.report.get(), &code, sizeof code);
+  } while (got < 0 && errno == EINTR);
+  if (got != 0) {
+    return fail_errno(got == sizeof code ? code : errno, "start '{}'", program);
+  }
+  return {};
 }
 
 Result<Process> find_process(pid_t pid, uint64_t start_time) {
@@ -126,29 +180,6 @@ Result<Process> find_process(pid_t pid, uint64_t start_time) {
     return fail("process {} is another one now", pid);
   }
   return process;
-}
-
-std::vector<Process> marked_processes(const std::string& folder) {
-  std::vector<Process> found;
-  const std::string wanted = fmt::format("{}{}/", kMark, folder);
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    const std::string name = entry.path().filename();
-    pid_t pid = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr != name.data() + name.size()) {
-      continue;
-    }
-    const auto environment = read_file(entry.path().string() + "/environ", 65536);
-    if (!environment || environment->find(wanted) == std::string::npos) {
-      continue;
-    }
-    const auto start_time = start_time_of(pid);
-    auto process = start_time ? find_process(pid, *start_time) : Result<Process>(std::unexpected(start_time.error()));
-    if (process) {
-      found.push_back(std::move(*process));
-    }
-  }
-  return found;
 }
 
 bool wait_for_end(const Process& process, int milliseconds) {

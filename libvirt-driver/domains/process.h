@@ -22,15 +22,22 @@ struct SpawnRequest {
   std::vector<std::string> command;  // the first is the program's path
   std::vector<int> fds;              // the child has them as 3, 4, ... in this order
   int output = -1;                   // its standard output and error
-  std::string folder;                // of its run; marks the process, see marked_processes()
+};
+
+// A process that is there, with a number that can be written down, and has not begun its program: it waits for let_run(),
+// and vanishes when this is dropped or the daemon dies first. So no program runs that nobody knows of.
+struct Spawned {
+  Process process;
+  Fd gate;    // a byte lets it go on, the end of the pipe ends it
+  Fd report;  // errno of a failed exec, or the end of the pipe
 };
 
 // Errors name the program.
-[[nodiscard]] Result<Process> spawn(const SpawnRequest& request);
+[[nodiscard]] Result<Spawned> spawn(const SpawnRequest& request);
+// Waits until the program has begun. `program`: for the error.
+[[nodiscard]] Result<void> let_run(Spawned& spawned, const std::string& program);
 // The process of that number and start time; an error if it is not there any more.
 [[nodiscard]] Result<Process> find_process(pid_t pid, uint64_t start_time);
-// Processes that were spawned for runs below this folder, whether or not anything is written of them.
-[[nodiscard]] std::vector<Process> marked_processes(const std::string& folder);
 // Waits up to `milliseconds` for it to end, and takes its exit status from the kernel if it is our child.
 [[nodiscard]] bool wait_for_end(const Process& process, int milliseconds);
 void kill_process(const Process& process, int signal);

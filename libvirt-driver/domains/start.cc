@@ -17,6 +17,7 @@
 #include "libvirt-driver/domains/driver.h"
 #include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/domains/taps.h"
+#include "libvirt-driver/domains/tuning.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 
 namespace lodge {
@@ -112,7 +113,7 @@ class Starter {
         }
       }
     }
-    fds_.control = inherit(TRY(listen_at(run_->folder + "/monitor.sock")));
+    fds_.control = inherit(TRY(listen_at(run_->folder + std::string(kControlSocket))));
     const Json machine = TRY(machine_json(live_, run_->folder, fds_));
     description_ = inherit(TRY(memory_file(machine.dump(-1, ' ', false, Json::error_handler_t::replace))));
     log_ = TRY(open_file(run_->log_file, O_RDWR | O_CREAT | O_APPEND));
@@ -127,15 +128,16 @@ class Starter {
     SpawnRequest request{.command = {driver_.paths().monitor, "run", "--name", live_.name, "--config",
                                      fmt::format("/proc/self/fd/{}", description_)},
                          .fds = {},
-                         .output = log_.get(),
-                         .folder = run_->folder};
+                         .output = log_.get()};
     for (const Fd& fd : inherited_) {
       request.fds.push_back(fd.get());
     }
-    write_record(true);
-    run_->process = TRY(spawn(request));
-    write_record(true);
-    driver_.connect(domain_, run_, TRY(connect_unix(run_->folder + "/monitor.sock")));
+    Spawned spawned = TRY(spawn(request));
+    run_->process = std::move(spawned.process);
+    TRY_VOID(place());
+    TRY_VOID(write_record());  // before the monitor runs: a daemon that comes after us must know of it
+    TRY_VOID(let_run(spawned, driver_.paths().monitor));
+    driver_.connect(domain_, run_, TRY(connect_unix(run_->folder + std::string(kControlSocket))));
     inherited_.clear();  // the listening socket too: its end is seen at once
     const bool greeted = run_->monitor->wait_for_greeting(kGreetingPatience);
     if (!greeted) {
@@ -147,10 +149,25 @@ class Starter {
     return {};
   }
 
+  // Into its control group, before it allocates anything.
+  Answer<void> place() {
+    if (driver_.options().session) {
+      return {};
+    }
+    auto cgroup = Cgroup::create(run_->id, live_.name, run_->process.pid);
+    if (!cgroup) {
+      log_warning("domain", "'{}' runs in the daemon's control group: {}", live_.name, cgroup.error().message);
+    } else {
+      run_->cgroup = std::move(*cgroup);
+    }
+    return apply_memory_tuning(live_, run_->cgroup);
+  }
+
   Answer<void> publish(uint32_t flags, const std::shared_ptr<rpc::Session>& session) {
     const Json terminals = TRY(run_->monitor->execute("query-chardev"));
     take_terminals(live_, terminals);
     TRY_VOID(apply_affinity(live_, *run_));
+    TRY_VOID(apply_tuning(live_, *run_));
     const bool paused = (flags & VIR_DOMAIN_START_PAUSED) != 0;
     run_->pause_reason = VIR_DOMAIN_PAUSED_STARTING_UP;
     domain_->change([&](DomainView& view) {
@@ -187,6 +204,7 @@ class Starter {
       kill_process(run_->process, SIGKILL);
       (void)wait_for_end(run_->process, 10'000);
     }
+    run_->cgroup.remove();
     if (published_) {
       int none = 0;
       run_->stop_reason.compare_exchange_strong(none, VIR_DOMAIN_SHUTOFF_FAILED);
@@ -207,20 +225,18 @@ class Starter {
     return kFirstInherited + static_cast<int>(inherited_.size()) - 1;
   }
 
-  void write_record(bool starting) {
-    const StoredStatus status{.live = live_,
-                              .starting = starting,
-                              .id = run_->id,
-                              .state = VIR_DOMAIN_PAUSED,
-                              .reason = VIR_DOMAIN_PAUSED_STARTING_UP,
-                              .pid = run_->process.pid,
-                              .start_time = run_->process.start_time,
-                              .folder = run_->folder,
-                              .log_file = run_->log_file,
-                              .since = std::chrono::system_clock::to_time_t(run_->since)};
-    if (const auto outcome = save_status(driver_.paths(), status); !outcome) {
-      log_error("domain", "'{}': {}", live_.name, outcome.error().message);
-    }
+  Result<void> write_record() {
+    return save_status(driver_.paths(), {.live = live_,
+                                         .starting = true,
+                                         .id = run_->id,
+                                         .state = VIR_DOMAIN_PAUSED,
+                                         .reason = VIR_DOMAIN_PAUSED_STARTING_UP,
+                                         .pid = run_->process.pid,
+                                         .start_time = run_->process.start_time,
+                                         .folder = run_->folder,
+                                         .log_file = run_->log_file,
+                                         .cgroup = run_->cgroup.path(),
+                                         .since = std::chrono::system_clock::to_time_t(run_->since)});
   }
 
   static std::string now_text() {

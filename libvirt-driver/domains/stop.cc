@@ -84,6 +84,7 @@ void Driver::watch(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
 
 void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
   (void)wait_for_end(run->process, 0);
+  run->cgroup.remove();
   if (run->monitor) {
     run->monitor->close();
   }

@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 
 #include "base/log.h"
+#include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/xml/domain_parse.h"
 #include "libvirt-driver/xml/domain_print.h"
 #include "libvirt-driver/xml/xml_reader.h"
@@ -80,6 +82,7 @@ Answer<StoredStatus> parse_status(const std::string& text) {
   status.start_time = number_of<uint64_t>(root, "start-time", 0);
   status.folder = root.attribute("folder").value_or("");
   status.log_file = root.attribute("log").value_or("");
+  status.cgroup = root.attribute("cgroup").value_or("");
   status.since = number_of<int64_t>(root, "since", 0);
   const auto domain = root.child("domain");
   if (!domain) {
@@ -211,11 +214,26 @@ Result<void> save_status(const DriverPaths& paths, const StoredStatus& status) {
   writer.attribute("start-time", fmt::format("{}", status.start_time));
   writer.attribute("folder", status.folder);
   writer.attribute("log", status.log_file);
+  writer.attribute("cgroup", status.cgroup);
   writer.attribute("since", fmt::format("{}", status.since));
   writer.raw(print_domain(status.live, {.live = true, .secure = true, .migratable = false}));
   writer.end();
   return write_atomically(status_path(paths, status.live.name), writer.str(),
                           false);  // lost with the host, as the guests are
+}
+
+void remove_stale_folders(const DriverPaths& paths, const std::vector<StoredStatus>& known) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.run, error)) {
+    const std::string path = entry.path();
+    const std::string name = entry.path().filename();
+    const bool of_a_run = name.find('-') != std::string::npos && name.find_first_not_of("0123456789") == name.find('-');
+    if (of_a_run && entry.is_directory(error) &&
+        std::ranges::none_of(known, [&](const StoredStatus& status) { return status.folder == path; }) &&
+        !connect_unix(path + std::string(kControlSocket))) {  // somebody listens: a guest whose status file is bad
+      std::filesystem::remove_all(path, error);
+    }
+  }
 }
 
 void remove_status(const DriverPaths& paths, const std::string& name) { ::unlink(status_path(paths, name).c_str()); }

@@ -52,10 +52,13 @@ struct StoredStatus {
   uint64_t start_time = 0;
   std::string folder;
   std::string log_file;
-  int64_t since = 0;  // seconds since 1970
+  std::string cgroup;  // "": none
+  int64_t since = 0;   // seconds since 1970
 };
 [[nodiscard]] std::vector<StoredStatus> load_statuses(const DriverPaths& paths);
 [[nodiscard]] Result<void> save_status(const DriverPaths& paths, const StoredStatus& status);
+// Folders of runs that are in no status file: of starts that were cut short.
+void remove_stale_folders(const DriverPaths& paths, const std::vector<StoredStatus>& known);
 void remove_status(const DriverPaths& paths, const std::string& name);
 
 }  // namespace lodge

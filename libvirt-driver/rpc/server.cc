@@ -29,12 +29,7 @@ Server::Server(const ServerLimits& limits, const ProcedureTable& procedures)
       room_(network_) {}
 
 Server::~Server() {
-  stop();
   login_workers_.join();
-  join();
-}
-
-void Server::join() {
   workers_.join();
   high_workers_.join();
 }
@@ -66,6 +61,10 @@ bool Server::make_room_for_stranger() {
 }
 
 void Server::welcome(std::unique_ptr<Transport> transport, const RulePtr& rule) {
+  if (stopper_.joinable()) {
+    transport->close();
+    return;
+  }
   const uint64_t id = next_id_++;
   const auto connection = std::make_shared<Connection>(env_, id, std::move(transport), rule, [this, id] {
     // Later: the connection is in the middle of its own member.
@@ -136,11 +135,28 @@ Result<void> Server::listen_tcp(Fd fd, RulePtr rule, std::shared_ptr<const acces
 void Server::run() {
   const auto guard = asio::make_work_guard(network_);
   network_.run();
-  for (const auto& [id, connection] : connections_) {
-    connection->drop("the daemon ends");
+  if (stopper_.joinable()) {
+    stopper_.join();
   }
 }
 
-void Server::stop() { network_.stop(); }
+void Server::stop() {
+  asio::post(network_, [this] {
+    if (stopper_.joinable()) {
+      return;
+    }
+    const auto connections = connections_;
+    for (const auto& [id, connection] : connections) {
+      connection->drop("the daemon ends");
+    }
+    // Calls under way are finished, and talk to monitors through the network thread: it ends last.
+    stopper_ = std::thread([this] {
+      login_workers_.join();
+      workers_.join();
+      high_workers_.join();
+      network_.stop();
+    });
+  });
+}
 
 }  // namespace lodge::rpc

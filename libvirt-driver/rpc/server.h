@@ -1,9 +1,10 @@
 // Server: the sockets that clients connect to, the limits on them, and the workers that answer their calls.
 //
-// create() and run() on the main thread, which becomes the network thread; stop() and the counters from anywhere.
+// Constructor and run() on the main thread, which becomes the network thread; stop() and the counters from anywhere.
 #pragma once
 
 #include <string>
+#include <thread>
 #include <unordered_map>
 
 #include "libvirt-driver/rpc/connection.h"
@@ -35,11 +36,10 @@ class Server {
   [[nodiscard]] Result<void> listen_unix(Fd fd, RulePtr rule);
   // With credentials every client must speak TLS.
   [[nodiscard]] Result<void> listen_tcp(Fd fd, RulePtr rule, std::shared_ptr<const access::TlsCredentials> credentials);
-  // Serves until stop().
+  // Serves until stop(), then until all calls under way have ended.
   void run();
+  // Clients are let go at once. Any thread.
   void stop();
-  // Waits for the workers to finish what they are at.
-  void join();
   [[nodiscard]] asio::io_context& network() { return network_; }
   [[nodiscard]] asio::thread_pool& workers() { return workers_; }
   [[nodiscard]] size_t clients() const { return client_count_; }
@@ -61,6 +61,7 @@ class Server {
   std::unordered_map<uint64_t, std::shared_ptr<Connection>> connections_;
   std::atomic<size_t> client_count_ = 0;
   asio::steady_timer room_;
+  std::thread stopper_;  // network thread's; there once it is stopping
 };
 
 }  // namespace lodge::rpc
