@@ -33,7 +33,8 @@ ONLY = {
     r"<nlohmann/": ["vmm/config/", "vmm/control/", "libvirt-driver/domains/"],
     r"<linux/kvm\.h>": ["vmm/kvm/kvm_abi.h"],
     r"<boost/": ["libvirt-driver/"],
-    r"<(gnutls|sasl|systemd)/": ["libvirt-driver/access/"],
+    r"<(gnutls|sasl)/": ["libvirt-driver/access/"],
+    r"<systemd/": ["libvirt-driver/access/", "libvirt-driver/domains/"],
 }
 
 
