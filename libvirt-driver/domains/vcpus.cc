@@ -153,8 +153,11 @@ void enter_vcpus(DomainConfig& live) {
 bool forget_vcpu(DomainConfig& live, std::string_view alias) {
   constexpr std::string_view kPrefix = "vcpu";
   uint32_t id = 0;
-  if (!alias.starts_with(kPrefix) ||
-      std::from_chars(alias.data() + kPrefix.size(), alias.data() + alias.size(), id).ptr != alias.data() + alias.size()) {
+  if (!alias.starts_with(kPrefix)) {
+    return false;
+  }
+  const char* end = alias.data() + alias.size();
+  if (const auto read = std::from_chars(alias.data() + kPrefix.size(), end, id); read.ec != std::errc() || read.ptr != end) {
     return false;
   }
   auto entries = all_vcpus(live.vcpus);
