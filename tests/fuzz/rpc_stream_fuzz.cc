@@ -8,6 +8,9 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
+#include <mutex>
+#include <thread>
 
 #include "base/log.h"
 #include "libvirt-driver/rpc/connection.h"
@@ -23,9 +26,13 @@ void require(bool holds) {
 }
 
 struct Ends {
-  int opened = 0;
   int closed = 0;
-  std::vector<Fd> far;  // the guest's sides
+  std::mutex mutex;     // the handler is on a worker
+  std::vector<Fd> far;  // the guest's sides, one for each stream
+  size_t made() {
+    const std::scoped_lock lock(mutex);
+    return far.size();
+  }
 };
 Ends* ends = nullptr;
 
@@ -37,11 +44,10 @@ std::array<Fd, 2> socket_pair() {
 
 Answer<void> open_stream(rpc::Call& call, const rpc::DomainOpenConsoleArgs& /*args*/) {
   auto [near, far] = socket_pair();
+  const std::scoped_lock lock(ends->mutex);
   ends->far.push_back(std::move(far));
-  call.stream = rpc::StreamRequest{.fd = std::move(near),
-                                   .what = "the fuzzer's stream",
-                                   .on_open = [](auto) { ++ends->opened; },
-                                   .on_closed = [] { ++ends->closed; }};
+  call.stream = rpc::StreamRequest{
+      .fd = std::move(near), .what = "the fuzzer's stream", .on_open = {}, .on_closed = [] { ++ends->closed; }};
   return {};
 }
 
@@ -59,11 +65,12 @@ struct Daemon {
                          .driver = reinterpret_cast<Driver*>(no_driver.data())};
 
   // Not run_one_for(): Asio's io_uring backend leaves the address of a local variable behind when such a wait ends early.
-  bool run_until(const auto& done, int tries) {
-    for (int i = 0; !done() && i < tries; ++i) {
+  bool run_until(const auto& done, std::chrono::milliseconds patience) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (!done() && std::chrono::steady_clock::now() < end) {
       network.restart();
       if (network.poll() == 0) {
-        ::usleep(100);
+        std::this_thread::yield();
       }
     }
     return done();
@@ -102,13 +109,16 @@ void act(uint8_t what, std::span<const uint8_t> payload, Daemon& daemon, Client&
   using rpc::MessageStatus;
   using rpc::MessageType;
   const uint32_t serial = what >> 6;
-  const size_t streams = ends->far.size();
-  const int guest = streams == 0 ? -1 : ends->far[serial % streams].get();
+  const size_t streams = ends->made();
+  int guest = -1;
+  if (streams != 0) {
+    const std::scoped_lock lock(ends->mutex);
+    guest = ends->far[serial % streams].get();
+  }
   switch (what & 15U) {
     case 0: {
       client.send(MessageType::call, MessageStatus::ok, serial, rpc::encode(rpc::DomainOpenConsoleArgs{}));
-      const int opened = ends->opened;
-      (void)daemon.run_until([opened] { return ends->opened != opened; }, 20);
+      (void)daemon.run_until([streams] { return ends->made() != streams; }, std::chrono::milliseconds(20));
       break;
     }
     case 1:
@@ -138,6 +148,7 @@ void act(uint8_t what, std::span<const uint8_t> payload, Daemon& daemon, Client&
 
 extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
   lodge::log_init("fuzz", lodge::LogLevel::off);
+  (void)std::signal(SIGPIPE, SIG_IGN);  // as the daemon does
   return 0;
 }
 
@@ -165,6 +176,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   client.leave();
   // The connection goes, all that runs for it with it, and no stream is left.
-  require(daemon.run_until([&] { return gone && watched.expired() && here.opened == here.closed; }, 50000));
+  require(daemon.run_until([&] { return gone && watched.expired() && here.made() == static_cast<size_t>(here.closed); },
+                           std::chrono::seconds(10)));
   return 0;
 }
