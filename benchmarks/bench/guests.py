@@ -28,12 +28,12 @@ def multiboot(folder, code, name):
     return path
 
 
-def firmware(folder):
-    """A 64 KiB BIOS whose reset vector jumps to CODE_16."""
+def firmware(folder, code=CODE_16):
+    """A 64 KiB BIOS whose reset vector jumps to `code`."""
     image = bytearray(b"\xf4" * 65536)
-    image[0x0000:len(CODE_16)] = CODE_16
+    image[0x0000:len(code)] = code
     image[0xFFF0:0xFFF3] = b"\xe9" + struct.pack("<H", (0x10000 - 0xFFF3) & 0xFFFF)  # wraps to offset 0 of the segment
-    path = pathlib.Path(folder) / "bios.bin"
+    path = pathlib.Path(folder) / f"bios-{code.hex()}.bin"
     path.write_bytes(image)
     return path
 

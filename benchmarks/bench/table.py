@@ -3,16 +3,19 @@ import statistics
 
 
 class Row:
-    """`better`: "less" or "more"; `target`: the ratio Lodge aims at."""
+    """`better`: "less" or "more"; `target`: the ratio Lodge aims at; `limit`: instead, what Lodge's figure may be at most."""
 
-    def __init__(self, what, unit, better, target, lodge, peer):
-        self.what, self.unit, self.better, self.target = what, unit, better, target
+    def __init__(self, what, unit, better, target, lodge, peer, limit=None):
+        self.what, self.unit, self.better, self.target, self.limit = what, unit, better, target, limit
         self.lodge, self.peer = lodge, peer
 
     def ratio(self):
-        return statistics.median(self.lodge) / statistics.median(self.peer)
+        peer = statistics.median(self.peer)
+        return statistics.median(self.lodge) / peer if peer else float("inf")
 
     def met(self):
+        if self.limit is not None:
+            return statistics.median(self.lodge) <= self.limit
         return self.ratio() <= self.target if self.better == "less" else self.ratio() >= self.target
 
 
@@ -25,6 +28,6 @@ def show(row):
     if not row.lodge or not row.peer:
         print(f"  {row.what}: no result", flush=True)
         return
-    sign = "<=" if row.better == "less" else ">="
+    aim = f"{'<=' if row.better == 'less' else '>='} {row.target}" if row.limit is None else f"Lodge <= {row.limit} {row.unit}"
     print(f"  {row.what} [{row.unit}]\n    Lodge {spread(row.lodge)}\n    peer  {spread(row.peer)}\n"
-          f"    ratio {row.ratio():.3f}, target {sign} {row.target} {'met' if row.met() else 'MISSED'}", flush=True)
+          f"    ratio {row.ratio():.3f}, target {aim} {'met' if row.met() else 'MISSED'}", flush=True)
