@@ -159,7 +159,7 @@ def test_devices_of_the_definition(daemon):
 def test_events_are_told(daemon):
     """event --all sees a guest's life; so do callbacks of the bindings, in order."""
     daemon.define("heard", kernel=IDLE, initrd="", memory=16)
-    with subprocess.Popen(["virsh", "-c", URI, "event", "--all", "--timeout", str(places.COMMAND_SECONDS)],
+    with subprocess.Popen(["virsh", "-c", URI, "event", "--all", "--timeout", str(int(places.COMMAND_SECONDS))],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watcher:
         libvirt.virEventRegisterDefaultImpl()
         ended = threading.Event()
