@@ -6,22 +6,13 @@ import time
 
 import pytest
 from support import hotplug, places
-from support.daemon import URI, Console, Daemon
+from support.daemon import URI, Console
 from support.wait import until
 
 CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 WORDS = f"{places.APPEND} lodge.agent=1 lodge.qga=1 lodge.ip=10.9.8.7/24"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtleQ test@lodge"
 MAC = "52:54:00:11:22:44"
-
-
-@pytest.fixture(scope="module")
-def daemon(shared_folder):
-    """The daemon of this file's tests."""
-    with_daemon = Daemon(shared_folder)
-    yield with_daemon
-    with_daemon.close()
-    print(with_daemon.tail())
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from support import disks, network, places
+from support.daemon import Daemon
 from support.vmm import Vmm
 
 
@@ -41,6 +42,15 @@ def shared_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     yield str(folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_folder):
+    """The daemon of a module's tests, which the stock clients reach."""
+    with_daemon = Daemon(shared_folder)
+    yield with_daemon
+    with_daemon.close()
+    print(with_daemon.tail())
 
 
 @pytest.fixture(scope="module")

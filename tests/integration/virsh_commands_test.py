@@ -8,20 +8,11 @@ import threading
 import libvirt
 import pytest
 from support import places
-from support.daemon import URI, Daemon, domain_xml
+from support.daemon import URI, domain_xml
 from support.wait import until
 
 IDLE = f"{places.TREE}/build/release/guests/idle"
 CGROUPS = "/sys/fs/cgroup"
-
-
-@pytest.fixture(scope="module")
-def daemon(shared_folder):
-    """The daemon of this file's tests."""
-    with_daemon = Daemon(shared_folder)
-    yield with_daemon
-    with_daemon.close()
-    print(with_daemon.tail())
 
 
 @pytest.fixture

@@ -5,19 +5,10 @@ import socket
 
 import pytest
 from support import disks, places
-from support.daemon import SOCKET, Console, Daemon
+from support.daemon import SOCKET, Console
 from support.wait import until
 
 AGENT = f"{places.APPEND} lodge.agent=1 ro"
-
-
-@pytest.fixture(scope="module")
-def daemon(shared_folder):
-    """The daemon of this file's tests."""
-    with_daemon = Daemon(shared_folder)
-    yield with_daemon
-    with_daemon.close()
-    print(with_daemon.tail())
 
 
 @pytest.fixture(scope="module")
