@@ -429,6 +429,7 @@ void Connection::start_call(Frame frame) {
               .row = procedure->row,
               .fds = std::move(frame.fds),
               .reply_fds = {},
+              .proof = {},
               .stream = {}};
     reply(frame.header, invoke(*procedure, call, frame.payload), {});
     return;
