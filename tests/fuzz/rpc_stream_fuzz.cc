@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "libvirt-driver/access/access_rule.h"
 #include "libvirt-driver/rpc/connection.h"
 
 namespace {
@@ -61,8 +62,10 @@ struct Daemon {
   rpc::ConnectionEnv env{.network = network,
                          .workers = workers,
                          .high_workers = workers,
+                         .login_workers = workers,
                          .procedures = procedures,
-                         .driver = reinterpret_cast<Driver*>(no_driver.data())};
+                         .driver = reinterpret_cast<Driver*>(no_driver.data()),
+                         .complaints = {}};
 
   // Not run_one_for(): Asio's io_uring backend leaves the address of a local variable behind when such a wait ends early.
   bool run_until(const auto& done, std::chrono::milliseconds patience) {
@@ -161,9 +164,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   bool gone = false;
   asio::local::stream_protocol::socket socket(daemon.network);
   socket.assign(asio::local::stream_protocol(), near.release());
-  auto connection = std::make_shared<rpc::Connection>(daemon.env, 1, rpc::make_unix_transport(std::move(socket)), false,
-                                                      [&gone] { gone = true; });
-  connection->set_authenticated();
+  auto connection = std::make_shared<rpc::Connection>(daemon.env, 1, rpc::make_unix_transport(std::move(socket)),
+                                                      std::make_shared<access::AccessRule>(), [&gone] { gone = true; });
+  require(connection->authenticated());
   require(connection->open(false));
   const std::weak_ptr<rpc::Connection> watched = connection;
   connection->run();
