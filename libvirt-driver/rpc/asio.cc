@@ -1,0 +1,2 @@
+// What is no template in Boost.Asio, compiled once.
+#include <boost/asio/impl/src.hpp>
