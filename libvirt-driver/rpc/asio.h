@@ -1,5 +1,5 @@
-// Boost.Asio as the daemon uses it: one thread, io_uring or epoll under it (CMakeLists.txt), coroutines. Only rpc/ and daemon/
-// include this; it is slow to compile. asio.cc has what is no template.
+// Boost.Asio as the daemon uses it: one thread, io_uring or epoll under it (CMakeLists.txt), coroutines. Only rpc/ and
+// daemon/ include this; it is slow to compile. asio.cc has what is no template.
 #pragma once
 
 #include <boost/asio/as_tuple.hpp>

@@ -1,8 +1,8 @@
 // Reads and writes of descriptors that do not block, by waiting until they can be done.
 //
-// Not by Asio's own reads and writes: with its io_uring backend those may, after close(), still read from the closed descriptor's
-// number, which by then is another client's (seen with Boost 1.81: io_uring_socket_recv_op_base::do_perform() on
-// cancellation). Waiting only polls. Network thread.
+// Not by Asio's own reads and writes: with its io_uring backend those may, after close(), still read from the closed
+// descriptor's number, which by then is another client's (seen with Boost 1.81: io_uring_socket_recv_op_base::do_perform()
+// on cancellation). Waiting only polls. Network thread.
 #pragma once
 
 #include <unistd.h>

@@ -1,0 +1,31 @@
+// Screen: what a display shows, for those who look at it (VNC clients, screenshots). Nothing is drawn while nobody asks.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace lodge {
+
+// Pixels of 0x00RRGGBB, line by line.
+struct Image {
+  uint32_t width = 0;
+  uint32_t height = 0;
+  std::vector<uint32_t> pixels;
+};
+
+// Of an image: lines [first, last) have changed.
+struct ChangedLines {
+  uint32_t first = 0;
+  uint32_t last = 0;
+  bool resized = false;
+};
+
+class Screen {
+ public:
+  virtual ~Screen() = default;
+  // Brings `image`, which this function filled before or which is empty, up to date; nothing: it is. Any thread.
+  [[nodiscard]] virtual std::optional<ChangedLines> refresh(Image& image) = 0;
+};
+
+}  // namespace lodge
