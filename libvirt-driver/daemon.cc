@@ -241,8 +241,37 @@ Result<void> take_over(rpc::Server& server, const DaemonConfig& config, PassedSo
   return server.listen_unix(std::move(socket.fd), rule_of(config, auth, read_only));
 }
 
+std::array<std::string, 2> alias_paths(const DaemonConfig& config) {
+  const std::string path = fmt::format("{}/{}", config.unix_sock_dir, kAlias);
+  return {path, path + "-ro"};
+}
+
+bool somebody_listens(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+// qemu:///system, with the modes and rules of the sockets of our own. No unit passes these on.
+Result<void> listen_as_qemu(rpc::Server& server, const DaemonConfig& config) {
+  const auto [rw, ro] = alias_paths(config);
+  TRY_VOID(make_folder(config.unix_sock_dir, 0755));
+  if (somebody_listens(rw)) {
+    return fail("alias_qemu_socket: a daemon of libvirt's has '{}'; stop it, or set the key to 0", rw);
+  }
+  TRY_VOID(server.listen_unix(TRY(listen_unix_at(rw, config.unix_sock_rw_perms, config)),
+                              rule_of(config, config.auth_unix_rw, false)));
+  return server.listen_unix(TRY(listen_unix_at(ro, config.unix_sock_ro_perms, config)),
+                            rule_of(config, config.auth_unix_ro, true));
+}
+
 Result<void> open_sockets(rpc::Server& server, const DaemonConfig& config) {
   auto passed = passed_sockets();
+  if (config.alias_qemu_socket) {
+    TRY_VOID(listen_as_qemu(server, config));
+  }
   for (PassedSocket& socket : passed) {
     TRY_VOID(take_over(server, config, std::move(socket)));
   }
@@ -255,11 +284,6 @@ Result<void> open_sockets(rpc::Server& server, const DaemonConfig& config) {
   const auto at = [&config](std::string_view name) { return fmt::format("{}/{}", config.unix_sock_dir, name); };
   TRY_VOID(server.listen_unix(TRY(listen_unix_at(at(kSocket), config.unix_sock_rw_perms, config)), rw));
   TRY_VOID(server.listen_unix(TRY(listen_unix_at(at(kSocketRo), config.unix_sock_ro_perms, config)), ro));
-  if (config.alias_qemu_socket) {
-    const std::string alias = at(kAlias);
-    TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias, config.unix_sock_rw_perms, config)), rw));
-    TRY_VOID(server.listen_unix(TRY(listen_unix_at(alias + "-ro", config.unix_sock_ro_perms, config)), ro));
-  }
   if (config.listen_tls) {
     const auto credentials = TRY(tls_credentials(config));
     for (Fd& fd : TRY(listen_tcp_at(config, config.tls_port))) {
@@ -340,6 +364,9 @@ Result<void> run_daemon(const DaemonOptions& options) {
   notify("READY=1");
   log_info("daemon", "virtlodged {} serves {}", LODGE_VERSION, driver_options.uri);
   server.run();
+  if (config.alias_qemu_socket) {  // clients would take it for a libvirt that is there and does not answer
+    std::ranges::for_each(alias_paths(config), [](const std::string& path) { ::unlink(path.c_str()); });
+  }
   return {};
 }
 

@@ -58,7 +58,7 @@ class Wire:
 class Daemon:
     """A running daemon and a connection to it; `with` ends both."""
 
-    name, uri, socket_path = "", "", ""
+    name, uri, socket_path, monitor = "", "", "", ""
 
     def __init__(self):
         self.holder = tempfile.TemporaryDirectory()
@@ -110,8 +110,8 @@ class Daemon:
         return Wire(self.socket_path).open(self.uri)
 
     def virsh(self, *words):
-        """A stock client's command."""
-        subprocess.run(["virsh", "-c", self.uri, *words], check=True, stdout=subprocess.DEVNULL)
+        """Output of a stock client's command."""
+        return subprocess.run(["virsh", "-c", self.uri, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def _tasks(self):
         return pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
@@ -139,7 +139,7 @@ class Daemon:
                     words = (entry / "cmdline").read_bytes().split(b"\0")
                 except OSError:
                     continue
-                if words[0] == str(guests.VMM).encode() and any(word.startswith(self.folder.encode()) for word in words):
+                if words[0] == str(self.monitor).encode():
                     found.append(int(entry.name))
         return found
 
@@ -147,7 +147,7 @@ class Daemon:
 class Lodge(Daemon):
     """virtlodged of this tree."""
 
-    name, uri, socket_path = "virtlodged", "lodge:///system", "/run/libvirt/virtlodged-sock"
+    name, uri, socket_path, monitor = "virtlodged", "lodge:///system", "/run/libvirt/virtlodged-sock", guests.VMM
 
     def command(self):
         config = pathlib.Path(self.folder, "virtlodged.conf")
@@ -162,7 +162,7 @@ class Lodge(Daemon):
 class Libvirt(Daemon):
     """libvirtd of Debian with its qemu driver. Its guest starts in the firmware, which QEMU reaches sooner than a kernel."""
 
-    name, uri, socket_path = "libvirtd", "qemu:///system", "/run/libvirt/libvirt-sock"
+    name, uri, socket_path, monitor = "libvirtd", "qemu:///system", "/run/libvirt/libvirt-sock", "/usr/bin/qemu-system-x86_64"
 
     def command(self):
         users = {"/etc/passwd": "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/bin/false", "/etc/group": "libvirt-qemu:x:64055:\nkvm:x:64056:"}

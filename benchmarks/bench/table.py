@@ -10,8 +10,8 @@ class Row:
         self.lodge, self.peer = lodge, peer
 
     def ratio(self):
-        peer = statistics.median(self.peer)
-        return statistics.median(self.lodge) / peer if peer else float("inf")
+        lodge, peer = statistics.median(self.lodge), statistics.median(self.peer)
+        return lodge / peer if peer else 1.0 if lodge == 0 else float("inf")
 
     def met(self):
         if self.limit is not None:
@@ -26,8 +26,7 @@ def spread(values):
 
 def show(row):
     if not row.lodge or not row.peer:
-        print(f"  {row.what}: no result", flush=True)
-        return
+        raise RuntimeError(f"{row.what}: no result")
     aim = f"{'<=' if row.better == 'less' else '>='} {row.target}" if row.limit is None else f"Lodge <= {row.limit} {row.unit}"
     print(f"  {row.what} [{row.unit}]\n    Lodge {spread(row.lodge)}\n    peer  {spread(row.peer)}\n"
           f"    ratio {row.ratio():.3f}, target {aim} {'met' if row.met() else 'MISSED'}", flush=True)
