@@ -253,11 +253,15 @@ void I8042::io_write(IoAccess /*access*/, uint64_t value) {
   }
 }
 
+uint8_t I8042::status() const {
+  return static_cast<uint8_t>(kNotLocked | (s_.output_full != 0 ? kOutputFull : 0) | (s_.output_full == 2 ? kFromMouse : 0) |
+                              ((s_.command_byte & kSelfTested) != 0 ? kSystem : 0) |
+                              (s_.last_written != 0 ? kCommandLast : 0));
+}
+
 uint64_t I8042::CommandPort::io_read(IoAccess /*access*/) {
   const Lock lock(controller_.mutex_);
-  const I8042State& s = controller_.s_;
-  return kNotLocked | (s.output_full != 0 ? kOutputFull : 0U) | (s.output_full == 2 ? kFromMouse : 0U) |
-         ((s.command_byte & kSelfTested) != 0 ? kSystem : 0U) | (s.last_written != 0 ? kCommandLast : 0U);
+  return controller_.status();
 }
 
 void I8042::CommandPort::io_write(IoAccess /*access*/, uint64_t value) {

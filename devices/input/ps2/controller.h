@@ -49,6 +49,7 @@ class I8042 final : public Device, public IoHandler, public InputSink, public Po
   enum class Source : uint8_t { none, keyboard, mouse };
 
   I8042(const DeviceEnv& env, const I8042State& state, const Ps2KeyboardState& keyboard, const Ps2MouseState& mouse);
+  [[nodiscard]] uint8_t status() const REQUIRES(mutex_);
   void command(uint8_t byte) REQUIRES(mutex_);
   void data(uint8_t byte) REQUIRES(mutex_);
   void answer(uint8_t byte, Source as = Source::keyboard) REQUIRES(mutex_);
