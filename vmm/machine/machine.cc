@@ -239,8 +239,8 @@ Result<void> Machine::reset_now() {
 }
 
 Result<void> Machine::load_boot_state() {
-  const EntryState entry = TRY(load_kernel_());
-  return vcpus_.front()->vcpu().enter_kernel(entry);
+  const std::optional<EntryState> entry = TRY(prepare_boot_());
+  return entry ? vcpus_.front()->vcpu().enter_kernel(*entry) : Result<void>{};
 }
 
 Result<void> Machine::save(StateWriter& out) const {

@@ -22,6 +22,8 @@
 #include "vmm/config/machine_config.h"
 #include "vmm/cpu/topology.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/machine/boot_tables.h"
+#include "vmm/machine/firmware_map.h"
 #include "vmm/machine/irqchip_state.h"
 #include "vmm/machine/vcpu_thread.h"
 
@@ -190,6 +192,8 @@ class Machine {
   std::vector<int> io_thread_ids_;
   std::unique_ptr<LoopPool> loops_;
   std::unique_ptr<DeviceEnv> env_;
+  std::unique_ptr<FirmwareMap> firmware_map_;  // null: a kernel is booted directly
+  std::unique_ptr<PirqRouter> pirqs_;           // with firmware
   std::unique_ptr<PciRoot> root_;
   std::vector<std::shared_ptr<Device>> devices_;  // in start order
   struct Leaving {
@@ -200,6 +204,7 @@ class Machine {
   std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
+  FwCfg* fw_cfg_ = nullptr;
   CpuHotplug* cpu_hotplug_ = nullptr;  // null: vCPUs do not come or go
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;
@@ -209,7 +214,9 @@ class Machine {
   MappedFile kernel_;
   MappedFile initrd_;
   std::vector<std::pair<MappedFile, std::string>> modules_;
-  std::function<Result<EntryState>()> load_kernel_;
+  std::vector<FirmwareFile> option_roms_;
+  // Prepares memory for a start; gives the first processor's state, unless it begins where processors do.
+  std::function<Result<std::optional<EntryState>>()> prepare_boot_;
 
   MachineStatus status_ = MachineStatus::prelaunch;
   bool guest_runs_ = false;

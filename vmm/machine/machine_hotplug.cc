@@ -101,7 +101,7 @@ Result<void> Machine::plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted)
 
 std::optional<Machine::Seat> Machine::seat_of(std::string_view id) const {
   for (const DiskSettings& disk : config_.disks) {
-    if (disk.id == id) {
+    if (disk.id == id && disk.bus != "ide") {
       return Seat{disk.id, disk.slot};
     }
   }
@@ -115,7 +115,7 @@ std::optional<Machine::Seat> Machine::seat_of(std::string_view id) const {
 
 std::optional<Machine::Seat> Machine::seat_at(uint32_t slot) const {
   for (const DiskSettings& disk : config_.disks) {
-    if (disk.slot == slot) {
+    if (disk.slot == slot && disk.bus != "ide") {
       return Seat{disk.id, slot};
     }
   }
@@ -173,7 +173,7 @@ void Machine::slot_released(uint8_t slot) {
   if (!seat) {
     return;
   }
-  std::erase_if(config_.disks, [slot](const DiskSettings& disk) { return disk.slot == slot; });
+  std::erase_if(config_.disks, [slot](const DiskSettings& disk) { return disk.bus != "ide" && disk.slot == slot; });
   std::erase_if(config_.nets, [slot](const NetSettings& net) { return net.slot == slot; });
   removable_ &= ~bit(slot);
   hotplug_->gone(slot);
