@@ -85,6 +85,10 @@ Result<CreatedDevice> create_serial(DeviceSpec& spec, const DeviceEnv& env, cons
   return plain(Uart16550::create(std::move(wanted.options), env, irq, saved));
 }
 
+Result<CreatedDevice> create_ide(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(Piix3Ide::create(std::move(std::get<IdeSpec>(spec).options), env, saved));
+}
+
 template <class Spec, class Device>
 Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<Spec>(spec);
@@ -106,6 +110,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"debug-exit", create_debug_exit},
     {"pvpanic", create_pvpanic},
     {"uart16550", create_serial},
+    {"ide", create_ide},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},

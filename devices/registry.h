@@ -13,6 +13,7 @@
 
 #include "devices/core/char_backend.h"
 #include "devices/core/device.h"
+#include "devices/ide/device.h"
 #include "devices/legacy/cpu_hotplug/device.h"
 #include "devices/legacy/fw_cfg/device.h"
 #include "devices/legacy/host_bridge/device.h"
@@ -70,6 +71,9 @@ struct SerialSpec {
   Uart16550::Options options;
   uint32_t gsi = 4;
 };
+struct IdeSpec {
+  Piix3Ide::Options options;
+};
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -84,7 +88,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 // The alternatives stand in the table's order: a spec's index is its row.
 using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
-                 CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                 CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

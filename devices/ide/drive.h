@@ -37,6 +37,8 @@ class IdeDrive {
   static constexpr uint32_t kMaxSectors = 65536;
 
   [[nodiscard]] static Result<std::unique_ptr<IdeDrive>> create(IdeDriveOptions options);
+  // What can be a CD.
+  [[nodiscard]] static Result<void> check_medium(const BlockInfo& info);
   // Checks what was saved as if a guest had written it.
   [[nodiscard]] Result<void> load(const IdeDriveState& saved);
   [[nodiscard]] const IdeDriveState& state() const { return s_; }

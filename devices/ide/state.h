@@ -67,6 +67,15 @@ struct IdeDriveState {
   friend bool operator==(const IdeDriveState&, const IdeDriveState&) = default;
 };
 
+// Where the bus master is in its table.
+struct IdeMasterCursor {
+  uint32_t entry = 0;  // the next one
+  uint32_t at = 0;     // what is left of the last one
+  uint32_t left = 0;
+  bool ended = false;  // there are no more
+  friend bool operator==(const IdeMasterCursor&, const IdeMasterCursor&) = default;
+};
+
 // A channel; its drives have records of their own.
 struct IdeChannelState {
   uint8_t control = 0;
@@ -74,10 +83,7 @@ struct IdeChannelState {
   uint8_t master_command = 0;
   uint8_t master_status = 0;
   uint32_t master_table = 0;
-  uint32_t entry = 0;           // of the table, the next one
-  uint32_t segment_at = 0;      // what is left of the last one
-  uint32_t segment_left = 0;
-  bool table_ended = false;
+  IdeMasterCursor cursor;
   friend bool operator==(const IdeChannelState&, const IdeChannelState&) = default;
 };
 
@@ -132,6 +138,15 @@ struct Schema<IdeDriveState> {
 };
 
 template <>
+struct Schema<IdeMasterCursor> {
+  using S = IdeMasterCursor;
+  static constexpr std::string_view name = "ide-master-cursor";
+  static constexpr uint16_t version = 1;
+  static constexpr auto fields = std::tuple{field(1, "entry", &S::entry), field(2, "at", &S::at),
+                                            field(3, "left", &S::left), field(4, "ended", &S::ended)};
+};
+
+template <>
 struct Schema<IdeChannelState> {
   using S = IdeChannelState;
   static constexpr std::string_view name = "ide-channel";
@@ -142,10 +157,7 @@ struct Schema<IdeChannelState> {
                  field(3, "master-command", &S::master_command),
                  field(4, "master-status", &S::master_status),
                  field(5, "master-table", &S::master_table),
-                 field(6, "entry", &S::entry),
-                 field(7, "segment-at", &S::segment_at),
-                 field(8, "segment-left", &S::segment_left),
-                 field(9, "table-ended", &S::table_ended)};
+                 field(6, "cursor", &S::cursor)};
 };
 
 template <>

@@ -113,6 +113,7 @@ Result<void> MachineBuilder::create_devices() {
   TRY_VOID(add_serials());
   TRY_VOID(add_small_virtio());
   TRY_VOID(add_nets());
+  TRY_VOID(add_ide());
   return add_disks();
 }
 
@@ -186,8 +187,35 @@ VirtioPci::Options MachineBuilder::virtio_options(std::string id) const {
   return lodge::virtio_options(std::move(id), config_.machine, {});
 }
 
+// One controller for all drives of its bus; without drives there is none.
+Result<void> MachineBuilder::add_ide() {
+  Machine* machine = &machine_;
+  IdeSpec spec;
+  spec.options.decoded = !firmware();
+  for (const DiskSettings& disk : config_.disks) {
+    if (disk.bus != "ide") {
+      continue;
+    }
+    if (!pc()) {
+      return fail("disk '{}': only machine pc has an IDE bus; use --machine pc, or bus=virtio", disk.id);
+    }
+    const auto on_error = [machine](const BlockErrorEvent& event) { machine->block_error(event); };
+    const auto on_tray = [machine, id = disk.id](bool open) { machine->tray_moved(id, open); };
+    spec.options.drives.push_back(TRY(ide_drive(disk, on_error, on_tray, kLockPatience)));
+  }
+  if (spec.options.drives.empty()) {
+    return {};
+  }
+  TRY_VOID(add_at(std::move(spec), {kPcChipsetSlot, 1}, false));
+  machine_.ide_ = dynamic_cast<Piix3Ide*>(machine_.devices_.back().get());
+  return {};
+}
+
 Result<void> MachineBuilder::add_disks() {
   for (const DiskSettings& disk : config_.disks) {
+    if (disk.bus == "ide") {
+      continue;
+    }
     const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
     TRY_VOID(add(TRY(disk_spec(config_, disk, on_error, kLockPatience)), disk.slot));
   }

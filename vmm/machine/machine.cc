@@ -383,6 +383,12 @@ void Machine::port_changed(std::string_view port, bool open) {
   });
 }
 
+void Machine::tray_moved(std::string_view drive, bool open) {
+  control_.post([this, drive = std::string(drive), open] {
+    emit({"DEVICE_TRAY_MOVED", {{"device", drive}, {"tray-open", open ? "true" : "false"}}});
+  });
+}
+
 void Machine::block_error(const BlockErrorEvent& event) {
   static constexpr const char* kOperations[] = {"read", "write", "flush", "discard", "write-zeroes"};
   static constexpr const char* kActions[] = {"report", "ignore", "stop", "enospc"};

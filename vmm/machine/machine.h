@@ -96,6 +96,9 @@ class Machine {
   // Asks the guest to let go of a disk or NIC; may be asked again. Events: DEVICE_DELETED when it is gone (a reset of the
   // guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
   void remove_device(const std::string& id, Done done);
+  // Another CD in a drive of the IDE bus, or none (an invalid `image`). Fails while the guest has locked the tray, unless
+  // forced; the guest is then told that someone wants it open.
+  void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done);
   // A vCPU more; the answer comes when the guest has been told.
   void add_cpu(uint32_t index, Done done);
   // Asks the guest to let go of a vCPU, as remove_device does. The events name it "vcpuN".
@@ -131,6 +134,8 @@ class Machine {
     }
     return nullptr;
   }
+  // The IDE controller, or null.
+  [[nodiscard]] Piix3Ide* ide() const { return ide_; }
   [[nodiscard]] std::string serial_path(size_t index) const;
   void emit(const MachineEvent& event) const;
 
@@ -148,6 +153,7 @@ class Machine {
   void block_error(const BlockErrorEvent& event);       // any I/O loop
   void balloon_changed(uint64_t inflated);              // any vCPU thread; bytes the guest gave
   void port_changed(std::string_view port, bool open);  // any I/O loop
+  void tray_moved(std::string_view drive, bool open);   // any vCPU thread
   // machine_hotplug.cc
   struct Seat {
     std::string id;
@@ -160,6 +166,8 @@ class Machine {
   [[nodiscard]] Result<void> plug_net(const NetSettings& net, NetDescriptors descriptors);
   [[nodiscard]] Result<void> check_newcomer(const std::string& id) const;
   [[nodiscard]] Result<void> plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted);
+  [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_medium(DiskSettings& drive, const std::string& path, Fd image,
+                                                                  bool force);
   void slot_ejected(uint8_t slot);  // any vCPU thread
   void slot_refused(uint8_t slot);  // any vCPU thread
   void slot_released(uint8_t slot);
@@ -205,6 +213,7 @@ class Machine {
   PowerDevice* power_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
+  Piix3Ide* ide_ = nullptr;  // null: no drive is on its bus
   CpuHotplug* cpu_hotplug_ = nullptr;  // null: vCPUs do not come or go
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;

@@ -79,6 +79,22 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.options.backend = make_null_char();
     return spec;
   }
+  if (name == "ide") {
+    IdeSpec spec;
+    spec.options.decoded = true;
+    for (const uint8_t place : {uint8_t{0}, uint8_t{1}, uint8_t{2}}) {
+      RawOptions raw;
+      raw.fd = memory_disk();
+      raw.lock = false;
+      raw.read_only = place == 2;
+      IdeDriveOptions drive;
+      drive.id = fmt::format("disk{}", place);
+      drive.cdrom = place == 2;
+      drive.backend = must(open_raw(std::move(raw)));
+      spec.options.drives.push_back({{static_cast<uint8_t>(place / 2), static_cast<uint8_t>(place % 2)}, std::move(drive)});
+    }
+    return spec;
+  }
   if (name == "virtio-rng") {
     RngSpec spec;
     spec.transport = transport("rng0", packed);

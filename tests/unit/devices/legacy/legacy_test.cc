@@ -395,7 +395,7 @@ TEST_CASE("fixed_power_timer_counts_and_goes_on_after_restore") {
 TEST_CASE("reduced_power_events_shutdown_and_reset") {
   TestMachine machine;
   const uint64_t base = 0xFEB00000;
-  const auto power = must(ReducedPower::create(*machine.env, base, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
+  const auto power = must(ReducedPower::create(*machine.env, base, machine.lines[9], machine.env->power, nullptr));
   power->press_power_button();
   CHECK(machine.lines[9].raised == 1);
   CHECK_FALSE(machine.lines[9].level);
