@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "devices/core/bus.h"
-#include "devices/legacy/host_bridge/device.h"
+#include "devices/chipset/host_bridge/device.h"
 #include "vmm/boot/mapped_file.h"
 #include "vmm/kvm/vm.h"
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "devices/block/raw.h"
+#include "devices/chipset/power/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/net/none.h"
 #include "devices/registry.h"

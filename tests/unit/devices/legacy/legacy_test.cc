@@ -4,6 +4,7 @@
 
 #include "devices/legacy/cmos_rtc/device.h"
 #include "devices/legacy/debug_ports/device.h"
+#include "devices/chipset/power/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/legacy/pvpanic/device.h"
 #include "devices/legacy/uart16550/device.h"

@@ -1,4 +1,4 @@
-#include "devices/legacy/power/device.h"
+#include "devices/chipset/power/device.h"
 
 #include "devices/pci/chipset.h"
 #include "devices/pci/registers.h"

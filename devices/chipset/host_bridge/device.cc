@@ -1,4 +1,4 @@
-#include "devices/legacy/host_bridge/device.h"
+#include "devices/chipset/host_bridge/device.h"
 
 #include <algorithm>
 

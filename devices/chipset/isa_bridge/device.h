@@ -9,8 +9,8 @@
 #include <memory>
 
 #include "devices/core/device.h"
-#include "devices/legacy/isa_bridge/pirq.h"
-#include "devices/legacy/isa_bridge/state.h"
+#include "devices/chipset/isa_bridge/pirq.h"
+#include "devices/chipset/isa_bridge/state.h"
 #include "devices/pci/function.h"
 
 namespace lodge {

@@ -1,4 +1,4 @@
-#include "devices/legacy/isa_bridge/device.h"
+#include "devices/chipset/isa_bridge/device.h"
 
 #include "devices/pci/chipset.h"
 

@@ -1,4 +1,4 @@
-#include "devices/legacy/isa_bridge/pirq.h"
+#include "devices/chipset/isa_bridge/pirq.h"
 
 namespace lodge {
 namespace {

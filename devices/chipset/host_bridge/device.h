@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "devices/core/device.h"
-#include "devices/legacy/host_bridge/state.h"
+#include "devices/chipset/host_bridge/state.h"
 #include "devices/pci/function.h"
 
 namespace lodge {

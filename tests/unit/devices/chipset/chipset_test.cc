@@ -2,9 +2,9 @@
 #include <catch2/catch.hpp>
 
 #include "devices/legacy/fw_cfg/device.h"
-#include "devices/legacy/host_bridge/device.h"
-#include "devices/legacy/isa_bridge/device.h"
-#include "devices/legacy/power/device.h"
+#include "devices/chipset/host_bridge/device.h"
+#include "devices/chipset/isa_bridge/device.h"
+#include "devices/chipset/power/device.h"
 #include "tests/support/test_machine.h"
 
 namespace lodge::test {
@@ -14,6 +14,9 @@ std::vector<std::byte> bytes(std::string_view text) {
   const auto view = bytes_of(text);
   return {view.begin(), view.end()};
 }
+
+constexpr uint64_t kRequest = 0x1000;  // in guest memory
+constexpr uint64_t kTarget = 0x2000;
 
 uint32_t big(uint32_t value) { return __builtin_bswap32(value); }
 uint64_t big(uint64_t value) { return __builtin_bswap64(value); }
@@ -185,8 +188,6 @@ TEST_CASE("fw_cfg_dma_reads_skips_and_refuses") {
   device->offer(std::move(items));
   CHECK(machine.in(0x514, 4) == 0x554D4551);  // "QEMU" as the bytes lie
   CHECK(machine.in(0x518, 4) == 0x47464320);  // " CFG"
-  constexpr uint64_t kRequest = 0x1000;
-  constexpr uint64_t kTarget = 0x2000;
   const auto transfer = [&](uint32_t control, uint32_t length, uint64_t address = kTarget) {
     must(machine.memory->write(Gpa{kRequest}, big(control)));
     must(machine.memory->write(Gpa{kRequest + 4}, big(length)));
