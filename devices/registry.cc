@@ -18,13 +18,36 @@ Result<CreatedDevice> plain(Result<std::unique_ptr<T>> device) {
   return CreatedDevice{std::shared_ptr<Device>(std::move(*device)), nullptr};
 }
 
+// A device that is a PCI function itself.
+template <class T>
+Result<CreatedDevice> function(Result<std::shared_ptr<T>> device) {
+  if (!device) {
+    return std::unexpected(std::move(device).error());
+  }
+  return CreatedDevice{*device, *device};
+}
+
 Result<CreatedDevice> create_reduced_power(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   const auto& wanted = std::get<ReducedPowerSpec>(spec);
   return plain(ReducedPower::create(env, wanted.base, env.line(wanted.gsi), env.power, saved));
 }
 
 Result<CreatedDevice> create_fixed_power(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
-  return plain(FixedPower::create(env, env.line(std::get<FixedPowerSpec>(spec).gsi), env.power, saved));
+  const auto& wanted = std::get<FixedPowerSpec>(spec);
+  IrqLine& sci = wanted.sci != nullptr ? *wanted.sci : env.line(wanted.gsi);
+  return function(FixedPower::create(env, sci, env.power, wanted.placed, saved));
+}
+
+Result<CreatedDevice> create_host_bridge(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(HostBridge::create(std::move(std::get<HostBridgeSpec>(spec).options), env, saved));
+}
+
+Result<CreatedDevice> create_isa_bridge(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(IsaBridge::create(*std::get<IsaBridgeSpec>(spec).router, env, saved));
+}
+
+Result<CreatedDevice> create_fw_cfg(DeviceSpec&, const DeviceEnv& env, const StateReader* saved) {
+  return plain(FwCfg::create(env, saved));
 }
 
 Result<CreatedDevice> create_pci_hotplug(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
@@ -41,7 +64,7 @@ Result<CreatedDevice> create_cpu_hotplug(DeviceSpec& spec, const DeviceEnv& env,
 Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   const auto& wanted = std::get<CmosRtcSpec>(spec);
   return plain(
-      CmosRtc::create(env, wanted.low_ram, wanted.high_ram, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
+      CmosRtc::create(env, {wanted.low_ram, wanted.high_ram, wanted.cpus}, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
 }
 
 Result<CreatedDevice> create_debug_console(DeviceSpec&, const DeviceEnv& env, const StateReader*) {
@@ -62,6 +85,10 @@ Result<CreatedDevice> create_serial(DeviceSpec& spec, const DeviceEnv& env, cons
   return plain(Uart16550::create(std::move(wanted.options), env, irq, saved));
 }
 
+Result<CreatedDevice> create_ide(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(Piix3Ide::create(std::move(std::get<IdeSpec>(spec).options), env, saved));
+}
+
 template <class Spec, class Device>
 Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<Spec>(spec);
@@ -73,6 +100,9 @@ Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, cons
 constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"reduced-power", create_reduced_power},
     {"fixed-power", create_fixed_power},
+    {"host-bridge", create_host_bridge},
+    {"isa-bridge", create_isa_bridge},
+    {"fw-cfg", create_fw_cfg},
     {"pci-hotplug", create_pci_hotplug},
     {"cpu-hotplug", create_cpu_hotplug},
     {"cmos-rtc", create_cmos_rtc},
@@ -80,6 +110,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"debug-exit", create_debug_exit},
     {"pvpanic", create_pvpanic},
     {"uart16550", create_serial},
+    {"ide", create_ide},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},

@@ -13,7 +13,13 @@
 
 #include "devices/core/char_backend.h"
 #include "devices/core/device.h"
+#include "devices/ide/device.h"
 #include "devices/legacy/cpu_hotplug/device.h"
+#include "devices/legacy/fw_cfg/device.h"
+#include "devices/chipset/host_bridge/device.h"
+#include "devices/chipset/isa_bridge/device.h"
+#include "devices/chipset/power/device.h"
+#include "devices/legacy/power/device.h"
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
@@ -33,7 +39,16 @@ struct ReducedPowerSpec {
 };
 struct FixedPowerSpec {
   uint32_t gsi = 9;
+  FixedPower::Placed placed = FixedPower::Placed::from_start;
+  IrqLine* sci = nullptr;  // instead of the input
 };
+struct HostBridgeSpec {
+  HostBridge::Options options;
+};
+struct IsaBridgeSpec {
+  PirqRouter* router = nullptr;
+};
+struct FwCfgSpec {};
 struct PciHotplugSpec {
   bool ports = false;  // the registers are I/O ports, else memory
   uint64_t base = 0;
@@ -48,6 +63,7 @@ struct CpuHotplugSpec {
 struct CmosRtcSpec {
   uint64_t low_ram = 0;
   uint64_t high_ram = 0;
+  uint32_t cpus = 1;
 };
 struct DebugConsoleSpec {};
 struct DebugExitSpec {};
@@ -55,6 +71,9 @@ struct PvPanicSpec {};
 struct SerialSpec {
   Uart16550::Options options;
   uint32_t gsi = 4;
+};
+struct IdeSpec {
+  Piix3Ide::Options options;
 };
 template <class Options>
 struct VirtioSpec {
@@ -69,8 +88,8 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
 using DeviceSpec =
-    std::variant<ReducedPowerSpec, FixedPowerSpec, PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, DebugConsoleSpec,
-                 DebugExitSpec, PvPanicSpec, SerialSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
+                 CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

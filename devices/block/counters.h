@@ -5,8 +5,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "devices/block/backend.h"
+#include "devices/core/device.h"
 
 namespace lodge {
 
@@ -42,5 +46,31 @@ class BlockCounters {
   }
   std::array<Kind, kKinds> kinds_;
 };
+
+// Names and values for query-stats.
+inline std::vector<Counter> counter_list(std::span<const BlockCounters* const> queues, uint64_t mistakes) {
+  static constexpr std::string_view kNames[BlockCounters::kKinds][4] = {
+      {"read-ops", "read-bytes", "read-errors", "read-time-ns"},
+      {"write-ops", "write-bytes", "write-errors", "write-time-ns"},
+      {"flush-ops", "flush-bytes", "flush-errors", "flush-time-ns"},
+      {"discard-ops", "discard-bytes", "discard-errors", "discard-time-ns"},
+  };
+  std::vector<Counter> result;
+  for (size_t row = 0; row < BlockCounters::kKinds; ++row) {
+    uint64_t sums[4] = {};
+    for (const BlockCounters* queue : queues) {
+      const BlockCounters::Kind& kind = queue->at(row);
+      sums[0] += kind.ops.load(std::memory_order_relaxed);
+      sums[1] += kind.bytes.load(std::memory_order_relaxed);
+      sums[2] += kind.errors.load(std::memory_order_relaxed);
+      sums[3] += kind.nanoseconds.load(std::memory_order_relaxed);
+    }
+    for (size_t i = 0; i < 4; ++i) {
+      result.push_back({kNames[row][i], sums[i]});
+    }
+  }
+  result.push_back({"guest-mistakes", mistakes});
+  return result;
+}
 
 }  // namespace lodge

@@ -1,5 +1,4 @@
-// The fixed PCI functions of the pc machine: 440FX host bridge, PIIX3 ISA bridge, PIIX4 power management. What guests read
-// from their configuration spaces to know the board; the registers behind them are devices of their own.
+// The fixed PCI functions of the machines: who they say they are. A pc with firmware has devices for them (chipset/, ide/); where a kernel is booted directly, host and ISA bridge are there to be read only.
 #pragma once
 
 #include <memory>
@@ -21,6 +20,7 @@ class PlainFunction final : public PciFunction {
 
 inline constexpr PciIdentity kHostBridge440fx{0x8086, 0x1237, 0x060000, 2, 0x1AF4, 0x1100};
 inline constexpr PciIdentity kIsaBridgePiix3{0x8086, 0x7000, 0x060100, 0, 0x1AF4, 0x1100};
+inline constexpr PciIdentity kIdePiix3{0x8086, 0x7010, 0x010180, 0, 0x1AF4, 0x1100};
 inline constexpr PciIdentity kPowerPiix4{0x8086, 0x7113, 0x068000, 3, 0x1AF4, 0x1100};
 inline constexpr PciIdentity kHostBridgePcie{0x1B36, 0x0008, 0x060000, 0, 0x1AF4, 0x1100};
 

@@ -107,10 +107,17 @@ void PciFunction::connect_intx(uint8_t pin, std::unique_ptr<SharedIrq::Source> l
     config_[pci::kInterruptLine] = gsi;
   }
   intx_ = std::move(line);
+  update_intx();
 }
 
 void PciFunction::set_config(uint16_t offset, std::span<const uint8_t> bytes) {
+  const Lock lock(mutex_);
   std::ranges::copy(bytes, config_.begin() + offset);
+}
+
+void PciFunction::allow_writes(uint16_t offset, std::span<const uint8_t> mask) {
+  const Lock lock(mutex_);
+  std::ranges::copy(mask, writable_.begin() + offset);
 }
 
 uint32_t PciFunction::read_bar_register(size_t index) const {

@@ -102,6 +102,8 @@ class PciFunction {
     return config_[offset];
   }
   void set_config(uint16_t offset, std::span<const uint8_t> bytes);
+  // Set-up: which bits of registers of the function's own a guest may change.
+  void allow_writes(uint16_t offset, std::span<const uint8_t> mask);
 
   const DeviceEnv env_;
   GuestWarnings warnings_;

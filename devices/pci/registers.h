@@ -20,6 +20,7 @@ inline constexpr uint8_t kSubsystem = 0x2E;
 inline constexpr uint8_t kCapabilities = 0x34;
 inline constexpr uint8_t kInterruptLine = 0x3C;
 inline constexpr uint8_t kInterruptPin = 0x3D;
+inline constexpr uint8_t kHeaderEnd = 0x40;
 
 inline constexpr uint16_t kCommandIo = 1U << 0;
 inline constexpr uint16_t kCommandMemory = 1U << 1;

@@ -8,7 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::Input in(data, size);
   int64_t now = in.take<int32_t>();
   const auto create = [&](const StateReader* saved) {
-    return CmosRtc::create(*machine.env, kGiB, 5 * kGiB, [&] { return now; }, saved);
+    return CmosRtc::create(*machine.env, {kGiB, 5 * kGiB}, [&] { return now; }, saved);
   };
   if (in.take<uint8_t>() == 0xFF) {  // a hostile saved state
     CmosRtcState state{in.take<uint8_t>(), {}, in.take<int64_t>()};

@@ -70,6 +70,9 @@ class FakeTarget final : public ControlTarget {
   void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) override {
     verb(fmt::format("net {} {} ({} taps, {} vhosts)", net.id, net.mac, taps.size(), vhosts.size()), std::move(done));
   }
+  void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) override {
+    verb(fmt::format("medium {} {} ({}, {})", id, path, image.valid(), force), std::move(done));
+  }
   void remove_device(const std::string& id, Done done) override { verb("remove " + id, std::move(done)); }
   void save(const std::string& path, bool quit, Done done) override {
     verb(fmt::format("save {} {}", path, quit), std::move(done));

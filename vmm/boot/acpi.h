@@ -111,6 +111,7 @@ struct AcpiConfig {
   std::optional<AcpiPci> pci;
   std::vector<AcpiSerial> serial;
   std::optional<uint16_t> panic_port;  // pvpanic
+  std::optional<uint16_t> fw_cfg_port;
   uint32_t ioapic_gsi_base = 0;
 };
 
@@ -126,6 +127,18 @@ struct AcpiImage {
   uint64_t high_base = 0;  // when the tables do not fit below 1 MiB: the range at the top of low RAM, for the e820 map
   uint64_t high_size = 0;
 };
+
+// The same tables for firmware, which puts them where it likes: it allocates the files, adds their addresses to the offsets
+// that stand where pointers belong, and fills in checksums, as the list of commands says (fw_cfg's "table loader").
+struct AcpiFiles {
+  static constexpr const char* kTables = "etc/acpi/tables";
+  static constexpr const char* kRsdp = "etc/acpi/rsdp";
+  static constexpr const char* kLoader = "etc/table-loader";
+  std::vector<std::byte> tables;
+  std::vector<std::byte> rsdp;
+  std::vector<std::byte> loader;
+};
+[[nodiscard]] Result<AcpiFiles> build_acpi_files(const AcpiConfig& config);
 
 // `low_ram_end`: layout.h's low_ram_end(ram size).
 [[nodiscard]] Result<AcpiImage> build_acpi(const AcpiConfig& config, uint64_t low_ram_end);

@@ -80,6 +80,10 @@ aml::Bytes isa_devices(const AcpiConfig& config) {
     append(out, device("PEVT", join({name("_HID", string("QEMU0001")), name("_STA", integer(0x0F)),
                                      name("_CRS", resources(io_ports(*config.panic_port, 1)))})));
   }
+  if (config.fw_cfg_port) {
+    append(out, device("FWCF", join({name("_HID", string("QEMU0002")), name("_STA", integer(0x0B)),
+                                     name("_CRS", resources(io_ports(*config.fw_cfg_port, 12)))})));
+  }
   if (config.machine != AcpiMachine::pc) {
     return out;
   }

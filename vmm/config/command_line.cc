@@ -86,6 +86,29 @@ Result<void> apply_disk(RunRequest& request, const std::string& text) {
   return {};
 }
 
+// A drive is there once it is mentioned; "none" or no path: it is empty.
+Result<void> apply_cdrom(RunRequest& request, const std::string& text) {
+  DiskSettings disk;
+  disk.bus = "ide";
+  disk.device = DiskDevice::cdrom;
+  disk.read_only = true;
+  for (const auto& [key, value] : split_options(text)) {
+    if (key.empty() && value == "none") {
+      continue;
+    }
+    TRY_VOID(set_option(disk, key.empty() ? "path" : key, value));
+  }
+  request.config.disks.push_back(std::move(disk));
+  return {};
+}
+
+Result<void> apply_firmware(RunRequest& request, const std::string& text) {
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(request.config.firmware, key.empty() ? "kind" : key, value));
+  }
+  return {};
+}
+
 Result<void> apply_net(RunRequest& request, const std::string& text) {
   NetSettings net;
   for (const auto& [key, value] : split_options(text)) {
@@ -157,6 +180,8 @@ const std::array kOptions{
            apply_cpus},
     Option{"cpu", "MODEL[,+FEATURE,-FEATURE]", "CPU model and features", apply_cpu},
     Option{"memory", "MIB[,backing=,prealloc=]", "guest memory; suffixes M and G", apply_memory},
+    Option{"firmware", "bios[,path=FILE,serial=on,menu=on,...]", "start with a BIOS instead of a kernel (pc)",
+           apply_firmware},
     Option{"kernel", "FILE", "bzImage, PVH ELF or Multiboot kernel",
            [](RunRequest& r, const std::string& v) -> Result<void> {
              r.config.boot.kernel = v;
@@ -182,6 +207,7 @@ const std::array kOptions{
              return {};
            }},
     Option{"disk", "path=FILE[,cache=,...]", "a disk; may be repeated", apply_disk},
+    Option{"cdrom", "FILE|none[,boot=,...]", "a CD drive on the IDE bus (pc); may be repeated", apply_cdrom},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
     Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
            [](RunRequest& r, const std::string& v) -> Result<void> {
@@ -297,7 +323,9 @@ Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments
         list.clear();
       }
     };
-    drop("disk", request.config.disks);
+    if (replaces("disk") || replaces("cdrom")) {
+      request.config.disks.clear();
+    }
     drop("net", request.config.nets);
     drop("serial", request.config.serials);
     drop("channel", request.config.channels);
@@ -325,6 +353,27 @@ std::string run_help() {
   return text;
 }
 
+namespace {
+
+Result<void> check_disk(const DiskSettings& disk, const MachineConfig& config) {
+  const std::string& id = disk.id;
+  if (disk.bus != "virtio" && disk.bus != "ide") {
+    return fail("disk '{}': bus '{}' is not offered; use bus=virtio or bus=ide", id, disk.bus);
+  }
+  if (disk.device == DiskDevice::cdrom && disk.bus != "ide") {
+    return fail("disk '{}': a CD drive is on the IDE bus; use bus=ide", id);
+  }
+  if (disk.bus == "ide" && config.machine != MachineKind::pc) {
+    return fail("disk '{}': only machine pc has an IDE bus; use --machine pc, or bus=virtio", id);
+  }
+  if (disk.device == DiskDevice::disk && disk.path.empty() && disk.fd < 0) {
+    return fail("disk '{}' has neither a path nor a descriptor; use path=FILE", id);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> check_net(const NetSettings& net) {
   const std::string& id = net.id;
   if (net.kind == NetKind::tap && net.tap.empty() && net.fds.empty()) {
@@ -351,9 +400,10 @@ Result<void> validate(const MachineConfig& config) {
   MachineConfig completed = config;
   TRY_VOID(complete(completed));
   for (const DiskSettings& disk : completed.disks) {
-    if (disk.path.empty() && disk.fd < 0) {
-      return fail("disk '{}' has neither a path nor a descriptor; use path=FILE", disk.id);
-    }
+    TRY_VOID(check_disk(disk, config));
+  }
+  if (config.firmware.kind != FirmwareKind::none && config.machine != MachineKind::pc) {
+    return fail("firmware is for machine pc only; use --machine pc");
   }
   for (const NetSettings& net : completed.nets) {
     TRY_VOID(check_net(net));

@@ -32,9 +32,46 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
     users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
   }
   for (DiskSettings& disk : config.disks) {
-    users.push_back({fmt::format("disk '{}'", disk.id), &disk.slot});
+    if (disk.bus != "ide") {
+      users.push_back({fmt::format("disk '{}'", disk.id), &disk.slot});
+    }
   }
   return users;
+}
+
+// Places on the two IDE channels. What is chosen: disks from the front, CD drives from the second channel's master on.
+Result<void> choose_ide_places(MachineConfig& config) {
+  std::array<const DiskSettings*, kIdePlaces> taken{};
+  const auto place = [](const DiskSettings& disk) { return (disk.channel - 1) * 2 + disk.unit - 1; };
+  for (DiskSettings& disk : config.disks) {
+    if (disk.bus != "ide" || (disk.channel == 0 && disk.unit == 0)) {
+      continue;
+    }
+    if (disk.channel == 0 || disk.unit == 0) {
+      return fail("disk '{}' has only one of channel and unit; give both, or none to have a place chosen", disk.id);
+    }
+    const DiskSettings*& there = taken.at(place(disk));
+    if (there != nullptr) {
+      return fail("unit {} of IDE channel {} is asked for by disk '{}' and by disk '{}'; give one of them another", disk.unit,
+                  disk.channel, there->id, disk.id);
+    }
+    there = &disk;
+  }
+  static constexpr std::array<std::array<uint32_t, kIdePlaces>, 2> kOrder{{{0, 1, 2, 3}, {2, 3, 1, 0}}};
+  for (DiskSettings& disk : config.disks) {
+    if (disk.bus != "ide" || disk.channel != 0) {
+      continue;
+    }
+    const auto& order = kOrder.at(disk.device == DiskDevice::cdrom ? 1 : 0);
+    const auto* const free = std::ranges::find_if(order, [&taken](uint32_t at) { return taken.at(at) == nullptr; });
+    if (free == order.end()) {
+      return fail("disk '{}' finds no free place on the IDE bus, which has {}; use bus=virtio", disk.id, kIdePlaces);
+    }
+    disk.channel = *free / 2 + 1;
+    disk.unit = *free % 2 + 1;
+    taken.at(*free) = &disk;
+  }
+  return {};
 }
 
 Result<void> choose_slots(MachineConfig& config) {
@@ -126,7 +163,7 @@ bool is_vcpu_id(std::string_view id) {
 }
 
 Result<void> check_ids(const MachineConfig& config) {
-  std::set<std::string_view> ids{"rng0", "balloon0", "console0"};
+  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0"};
   const auto check = [&ids](const std::string& id) -> Result<void> {
     if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
       return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
@@ -156,6 +193,7 @@ Result<void> complete(MachineConfig& config) {
   choose_macs(config);
   TRY_VOID(check_cpus(config.cpu));
   TRY_VOID(check_ids(config));
+  TRY_VOID(choose_ide_places(config));
   return choose_slots(config);
 }
 

@@ -30,6 +30,8 @@ struct EnumWords;
     static constexpr auto words = std::to_array<std::string_view>({__VA_ARGS__}); \
   }
 LODGE_WORDS(MachineKind, "microvm", "pc");
+LODGE_WORDS(FirmwareKind, "none", "bios");
+LODGE_WORDS(DiskDevice, "disk", "cdrom");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
 LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsafe");
 LODGE_WORDS(DiskDiscard, "ignore", "unmap");
@@ -43,6 +45,8 @@ LODGE_WORDS(VirtioVersion, "auto", "modern", "transitional", "legacy");
 
 inline constexpr std::string_view kSlotHelp = "PCI slot, 1 to 31 (0: a free one)";
 inline constexpr Bounds kSlotBounds{0, 31};
+inline constexpr std::string_view kBootHelp = "place in the firmware's boot order, from 1 (0: not booted from)";
+inline constexpr Bounds kBootBounds{0, 1000};
 
 template <class Visitor>
 void describe(Visitor& v, CpuSettings& s) {
@@ -87,6 +91,19 @@ void describe(Visitor& v, BootSettings& s) {
   v.field("initrd_fd", "inherited descriptor of the initial RAM disk", s.initrd_fd);
 }
 
+template <class Visitor>
+void describe(Visitor& v, FirmwareSettings& s) {
+  v.field("kind", "what the machine starts with instead of a kernel (pc)", s.kind);
+  v.field("path", "the firmware's image", s.path);
+  v.field("fd", "inherited descriptor of the image; the path is then for errors only", s.fd);
+  v.field("serial", "the firmware's console is the first serial port", s.serial);
+  v.field("menu", "offer a boot menu", s.menu);
+  v.field("menu_wait_ms", "how long the menu's key is waited for (0: the firmware's choice)", s.menu_wait_ms,
+          Bounds{0, 65535});
+  v.field("reboot_wait_ms", "when nothing could be booted, start again after this long (0: never)", s.reboot_wait_ms,
+          Bounds{0, 65535});
+}
+
 // Flattened into the device that has it.
 template <class Visitor>
 void describe(Visitor& v, VirtioSettings& s) {
@@ -101,7 +118,11 @@ void describe(Visitor& v, DiskSettings& s) {
   v.field("id", "name in logs, events and saved states (disk0, disk1, ...)", s.id);
   v.field("path", "raw image file or block device", s.path);
   v.field("fd", "inherited descriptor of the image instead of a path", s.fd);
-  v.field("bus", "how the guest sees it: virtio", s.bus);
+  v.field("bus", "how the guest sees it: virtio, or ide (pc)", s.bus);
+  v.field("device", "disk, or a CD drive (ide), which may be empty", s.device);
+  v.field("channel", "ide: 1 or 2 (0: a free place)", s.channel, Bounds{0, 2});
+  v.field("unit", "ide: 1 (master) or 2 (slave)", s.unit, Bounds{0, 2});
+  v.field("boot", kBootHelp, s.boot, kBootBounds);
   v.field("serial", "serial number, at most 20 bytes", s.serial);
   v.field("read_only", "refuse writes", s.read_only);
   v.field("cache", "host caching, as libvirt defines the words", s.cache);
@@ -127,6 +148,9 @@ void describe(Visitor& v, NetSettings& s) {
   v.field("queues", "queue pairs", s.queues, Bounds{1, 128});
   v.field("mtu", "MTU told to the guest (0: not told)", s.mtu, Bounds{0, 65535});
   v.field("link", "the cable is plugged in", s.link);
+  v.field("boot", kBootHelp, s.boot, kBootBounds);
+  v.field("rom", "option ROM with which firmware boots from it", s.rom);
+  v.field("rom_fd", "inherited descriptor of the option ROM; the path is then for errors only", s.rom_fd);
   v.field("slot", kSlotHelp, s.slot, kSlotBounds);
   describe(v, s.virtio);
 }
@@ -179,6 +203,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("machine", "kind of machine", s.machine);
   v.field("cpu", "processors", s.cpu);
   v.field("memory", "memory", s.memory);
+  v.field("firmware", "what the first processor starts with instead of a kernel", s.firmware);
   v.field("boot", "what is started", s.boot);
   v.field("disks", "disks", s.disks);
   v.field("nets", "network interfaces", s.nets);

@@ -13,6 +13,8 @@
 namespace lodge {
 
 enum class MachineKind : uint8_t { microvm, pc };
+enum class FirmwareKind : uint8_t { none, bios };
+enum class DiskDevice : uint8_t { disk, cdrom };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
 enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
 enum class DiskDiscard : uint8_t { ignore, unmap };
@@ -67,6 +69,17 @@ struct BootSettings {
   int initrd_fd = -1;
 };
 
+// What the first processor starts with, instead of a kernel.
+struct FirmwareSettings {
+  FirmwareKind kind = FirmwareKind::none;
+  std::string path = "/usr/share/seabios/bios-256k.bin";
+  int fd = -1;
+  bool serial = false;          // its messages, and text modes of boot loaders, on the first serial port
+  bool menu = false;            // offer a choice of what to boot
+  uint32_t menu_wait_ms = 0;    // 0: as long as the firmware likes
+  uint32_t reboot_wait_ms = 0;  // when there was nothing to boot, try again after this long; 0: never
+};
+
 // How a virtio device shows itself.
 struct VirtioSettings {
   VirtioVersion version = VirtioVersion::automatic;  // microvm: modern; pc: transitional
@@ -79,7 +92,11 @@ struct DiskSettings {
   std::string id;    // "disk0" when empty, by position
   std::string path;  // or a descriptor that the daemon passed:
   int fd = -1;
-  std::string bus = "virtio";
+  std::string bus = "virtio";  // or "ide"
+  DiskDevice device = DiskDevice::disk;
+  uint32_t channel = 0;  // ide: 1 or 2, and
+  uint32_t unit = 0;     // 1 (master) or 2 (slave); 0: chosen
+  uint32_t boot = 0;     // place in the firmware's boot order, from 1; 0: none
   std::string serial;
   bool read_only = false;
   DiskCache cache = DiskCache::writeback;
@@ -104,6 +121,9 @@ struct NetSettings {
   uint32_t queues = 1;         // pairs
   uint32_t mtu = 0;
   bool link = true;
+  uint32_t boot = 0;  // as DiskSettings::boot; the firmware then gets an option ROM for it:
+  std::string rom = "/usr/lib/ipxe/qemu/pxe-virtio.rom";
+  int rom_fd = -1;
   uint32_t slot = 0;
   VirtioSettings virtio;
 };
@@ -152,6 +172,7 @@ struct MachineConfig {
   MachineKind machine = MachineKind::microvm;
   CpuSettings cpu;
   MemorySettings memory;
+  FirmwareSettings firmware;
   BootSettings boot;
   std::vector<DiskSettings> disks;
   std::vector<NetSettings> nets;

@@ -84,6 +84,16 @@ uint32_t cpu_index(const CommandCall& call) {
 void cpu_add(CommandCall& call) { call.target().add_cpu(cpu_index(call), call.done()); }
 void cpu_del(CommandCall& call) { call.target().remove_cpu(cpu_index(call), call.done()); }
 
+void change_medium(CommandCall& call) {
+  auto image = call.context.descriptors.take(call.text("fd"));
+  if (!image) {
+    call.finish(std::unexpected(image.error()));
+    return;
+  }
+  call.target().change_medium(call.text("id"), call.text("path"), std::move(*image), call.flag("force"), call.done());
+}
+void eject(CommandCall& call) { call.target().change_medium(call.text("id"), "", Fd(), call.flag("force"), call.done()); }
+
 void device_del(CommandCall& call) { call.target().remove_device(call.text("id"), call.done()); }
 
 void getfd(CommandCall& call) {
@@ -122,6 +132,9 @@ constexpr std::array kSetAction{CommandArgument{"on_poweroff", Kind::text, false
                                 CommandArgument{"on_reboot", Kind::text, false},
                                 CommandArgument{"on_crash", Kind::text, false}};
 constexpr std::array kDeviceDel{CommandArgument{"id", Kind::text, true}};
+constexpr std::array kChangeMedium{CommandArgument{"id", Kind::text, true}, CommandArgument{"fd", Kind::text, true},
+                                   CommandArgument{"path", Kind::text, false}, CommandArgument{"force", Kind::flag, false}};
+constexpr std::array kEject{CommandArgument{"id", Kind::text, true}, CommandArgument{"force", Kind::flag, false}};
 constexpr std::array kDescriptor{CommandArgument{"fdname", Kind::text, true}};
 
 constexpr std::array kCommands{
@@ -131,6 +144,8 @@ constexpr std::array kCommands{
             balloon_stats_period},
     Command{"block_resize", "tell the guest that its disk has this many bytes now, and make it so (0: look)", kBlockResize,
             block_resize},
+    Command{"change-medium", "put the image of a descriptor that getfd took into a CD drive (path: its name)", kChangeMedium,
+            change_medium},
     Command{"closefd", "close a descriptor that getfd took", kDescriptor, closefd},
     Command{"cont", "let the guest run; requests that failed and wait are tried again", {}, cont},
     Command{"cpu_add", "add a vCPU that is possible (query-hotpluggable-cpus)", kCpu, cpu_add},
@@ -140,6 +155,7 @@ constexpr std::array kCommands{
             kDeviceAdd, device_add, true},
     Command{"device_del", "ask the guest to let go of a disk or NIC (DEVICE_DELETED tells when it has)", kDeviceDel,
             device_del},
+    Command{"eject", "take the medium out of a CD drive (force: also when the guest has locked it)", kEject, eject},
     Command{"getfd", "keep the descriptor that came with this message under a name", kDescriptor, getfd},
     Command{"inject-nmi", "send every processor a non-maskable interrupt", {}, inject_nmi},
     Command{"pmemread", "guest physical memory, at most 64 KiB, in base64", kMemory, pmemread},

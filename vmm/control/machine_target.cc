@@ -7,6 +7,7 @@
 
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/console/device.h"
+#include "vmm/config/complete.h"
 #include "vmm/config/fields.h"
 #include "vmm/config/json.h"
 
@@ -78,6 +79,11 @@ std::vector<ControlTarget::DeviceCounters> MachineTarget::counters() const {
       all.push_back({std::string(device->id()), std::move(counters)});
     }
   }
+  if (machine_.ide() != nullptr) {
+    for (const Piix3Ide::Found& found : machine_.ide()->drives()) {
+      all.push_back({found.drive().id(), found.channel->counters(found.unit)});
+    }
+  }
   return all;
 }
 
@@ -89,8 +95,23 @@ std::vector<ControlTarget::Disk> MachineTarget::disks() const {
       const auto& settings = machine_.config().disks;
       const auto it = std::ranges::find(settings, device->id(), &DiskSettings::id);
       disks.push_back({std::string(device->id()), info.description, info.size, info.logical_block, info.read_only,
-                       it != settings.end() ? it->slot : 0});
+                       it != settings.end() ? it->slot : 0, std::nullopt});
     }
+  }
+  if (machine_.ide() == nullptr) {
+    return disks;
+  }
+  for (const Piix3Ide::Found& found : machine_.ide()->drives()) {
+    Disk disk{.id = found.drive().id(), .image = {}, .slot = kPcChipsetSlot, .tray = {}};
+    const IdeChannel::Medium medium = found.channel->medium(found.unit);
+    disk.image = medium.info.description;
+    disk.size = medium.info.size;
+    disk.logical_block = medium.info.logical_block;
+    disk.read_only = medium.info.read_only;
+    if (found.drive().cdrom()) {
+      disk.tray = Disk::Tray{medium.tray_open, medium.locked};
+    }
+    disks.push_back(std::move(disk));
   }
   return disks;
 }

@@ -48,6 +48,9 @@ class MachineTarget final : public ControlTarget {
   void add_disk(DiskSettings disk, Fd image, Done done) override {
     machine_.add_disk(std::move(disk), std::move(image), std::move(done));
   }
+  void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) override {
+    machine_.change_medium(id, path, std::move(image), force, std::move(done));
+  }
   void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) override {
     machine_.add_net(std::move(net), {std::move(taps), std::move(vhosts)}, std::move(done));
   }

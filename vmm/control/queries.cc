@@ -67,7 +67,11 @@ void put_block(JsonWriter& writer, const ControlTarget& target) {
   for (const ControlTarget::Disk& disk : target.disks()) {
     writer.begin_object().member("device", disk.id).member("image", disk.image).member("size", disk.size);
     writer.member("logical-block", disk.logical_block).member("read-only", disk.read_only);
-    writer.member("slot", disk.slot).end_object();
+    writer.member("slot", disk.slot);
+    if (disk.tray) {
+      writer.member("tray-open", disk.tray->open).member("locked", disk.tray->locked);
+    }
+    writer.end_object();
   }
   writer.end_array();
 }

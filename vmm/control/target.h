@@ -42,7 +42,12 @@ class ControlTarget {
     uint64_t size = 0;
     uint32_t logical_block = 0;
     bool read_only = false;
-    uint32_t slot = 0;  // on PCI bus 0
+    uint32_t slot = 0;  // on PCI bus 0; of the controller
+    struct Tray {
+      bool open = false;
+      bool locked = false;
+    };
+    std::optional<Tray> tray;  // CD drives; their size is 0 when they are empty
   };
   struct Net {
     std::string id;
@@ -122,6 +127,8 @@ class ControlTarget {
   // A disk or NIC more, and one less (machine.h); the settings carry no descriptors.
   virtual void add_disk(DiskSettings disk, Fd image, Done done) = 0;
   virtual void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) = 0;
+  // Another CD in a drive, or (no image) none. `path` is for people. `force`: also when the guest has locked the tray.
+  virtual void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) = 0;
   // A vCPU more or less (machine.h).
   virtual void add_cpu(uint32_t index, Done done) = 0;
   virtual void remove_cpu(uint32_t index, Done done) = 0;

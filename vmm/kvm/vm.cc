@@ -240,14 +240,20 @@ uint64_t KvmVm::tsc_khz() const {
 Result<void> KvmVm::map_memory(const GuestMemory& memory) {
   uint32_t slot = 0;
   for (const MemoryRegion& region : memory.regions()) {
-    kvm_userspace_memory_region request{};
-    request.slot = slot++;
-    request.guest_phys_addr = region.base.value;
-    request.memory_size = region.size;
-    request.userspace_addr = reinterpret_cast<uint64_t>(region.host);  // SAFETY: an address for the kernel
-    if (kvm_ioctl(fd_.get(), KVM_SET_USER_MEMORY_REGION, &request) < 0) {
-      return fail_errno(errno, "give {} MiB of memory at {:#x} to the guest", region.size / kMiB, region.base.value);
-    }
+    TRY_VOID(set_slot({slot++, region.base, region.size, region.host, false}));
+  }
+  return {};
+}
+
+Result<void> KvmVm::set_slot(const Slot& slot) const {
+  kvm_userspace_memory_region request{};
+  request.slot = slot.number;
+  request.flags = slot.read_only ? KVM_MEM_READONLY : 0;
+  request.guest_phys_addr = slot.base.value;
+  request.memory_size = slot.size;
+  request.userspace_addr = reinterpret_cast<uint64_t>(slot.host);  // SAFETY: an address for the kernel
+  if (kvm_ioctl(fd_.get(), KVM_SET_USER_MEMORY_REGION, &request) < 0) {
+    return fail_errno(errno, "give {} KiB of memory at {:#x} to the guest", slot.size / kKiB, slot.base.value);
   }
   return {};
 }

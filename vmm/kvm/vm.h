@@ -38,6 +38,16 @@ class KvmVm final : public MsiFactory, public Doorbells {
   // Makes the regions of `memory` the guest's RAM. May run beside the rest of the set-up, on any one thread.
   [[nodiscard]] Result<void> map_memory(const GuestMemory& memory);
 
+  // One stretch of guest physical memory; size 0 takes it away. Any thread, each slot by one at a time.
+  struct Slot {
+    uint32_t number = 0;
+    Gpa base;
+    uint64_t size = 0;
+    const void* host = nullptr;
+    bool read_only = false;  // writes become register accesses
+  };
+  [[nodiscard]] Result<void> set_slot(const Slot& slot) const;
+
   // Inputs of the interrupt controllers: GSI 0 to 15 reach both 8259 and IOAPIC, 16 to 23 the IOAPIC.
   [[nodiscard]] IrqLine& line(uint32_t gsi) { return *lines_.at(gsi); }
 

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <thread>
 
-#include "base/hex.h"
 #include "base/log.h"
 #include "vmm/boot/e820.h"
 #include "vmm/boot/reset_vector.h"
@@ -53,19 +52,6 @@ Result<Topology> choose_topology(const CpuSettings& cpu) {
   return topology;
 }
 
-std::array<uint8_t, 16> parse_uuid(std::string_view text) {
-  std::array<uint8_t, 16> uuid{};
-  size_t digit = 0;
-  for (const char c : text) {
-    const int value = hex_digit(c);
-    if (value >= 0 && digit < 32) {
-      uuid[digit / 2] = static_cast<uint8_t>((uuid[digit / 2] << 4) | value);
-      ++digit;
-    }
-  }
-  return uuid;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, EventLoop& control, Hooks hooks,
@@ -84,7 +70,7 @@ Result<void> MachineBuilder::build() {
   }
   topology_ = TRY(choose_topology(config_.cpu));
   machine_.topology_ = topology_;
-  TRY_VOID(open_kernel());  // the cheapest mistakes first
+  TRY_VOID(open_boot_files());  // the cheapest mistakes first
   machine_.kvm_ = std::make_unique<Kvm>(TRY(Kvm::open(Fd(config_.kvm_fd))));
   TRY_VOID(check_limits());
   TRY_VOID(create_memory());
@@ -93,9 +79,12 @@ Result<void> MachineBuilder::build() {
                                                         machine->route_timer_ = machine->control_.after(kRouteDelay, fn);
                                                       });
                                                     }}));
+  TRY_VOID(create_firmware_map());
   // The kernel takes milliseconds over this; the rest of the set-up does not need it.
   Result<void> mapped;
-  std::jthread mapper([this, &mapped] { mapped = machine_.vm_->map_memory(*machine_.memory_); });
+  std::jthread mapper([this, &mapped] {
+    mapped = machine_.firmware_map_ ? machine_.firmware_map_->map() : machine_.vm_->map_memory(*machine_.memory_);
+  });
   TRY_VOID(create_loops());
   TRY_VOID(create_root());
   TRY_VOID(create_devices());
@@ -246,18 +235,29 @@ Result<void> MachineBuilder::create_vcpus() {
   return {};
 }
 
-Result<void> MachineBuilder::open_kernel() {
+namespace {
+
+Result<MappedFile> open_mapped(int fd, const std::string& path, const char* what) {
+  const Fd given(fd);
+  return fd >= 0 ? MappedFile::map(fd, path.empty() ? "(descriptor)" : path, what) : MappedFile::open(path, what);
+}
+
+}  // namespace
+
+Result<void> MachineBuilder::open_boot_files() {
   const BootSettings& boot = config_.boot;
-  const auto open = [](int fd, const std::string& path, const char* what) {
-    const Fd given(fd);
-    return fd >= 0 ? MappedFile::map(fd, path.empty() ? "(descriptor)" : path, what) : MappedFile::open(path, what);
-  };
-  if (boot.kernel.empty() && boot.kernel_fd < 0) {
-    return fail("no kernel is given; use --kernel PATH (boot from disk needs firmware, which this version does not have)");
+  const bool kernel = !boot.kernel.empty() || boot.kernel_fd >= 0;
+  if (!kernel && !firmware()) {
+    return fail("nothing to start is given; use --kernel PATH, or --machine pc with --firmware bios");
   }
-  machine_.kernel_ = TRY(open(boot.kernel_fd, boot.kernel, "kernel"));
+  if (kernel) {
+    machine_.kernel_ = TRY(open_mapped(boot.kernel_fd, boot.kernel, "kernel"));
+  }
   if (!boot.initrd.empty() || boot.initrd_fd >= 0) {
-    machine_.initrd_ = TRY(open(boot.initrd_fd, boot.initrd, "initrd"));
+    machine_.initrd_ = TRY(open_mapped(boot.initrd_fd, boot.initrd, "initrd"));
+  }
+  if (firmware()) {
+    return open_firmware();
   }
   for (const std::string& module : boot.modules) {
     const size_t space = module.find(' ');
@@ -266,8 +266,59 @@ Result<void> MachineBuilder::open_kernel() {
   if (const auto kind = recognise_kernel(machine_.kernel_.bytes()); !kind) {
     return fail("kernel '{}': {}", boot.kernel, kind.error().message);
   }
-  // Runs at start and at each reset, when memory holds whatever the last guest left.
-  machine_.load_kernel_ = [machine = &machine_, acpi = acpi_config(), topology = topology_]() mutable -> Result<EntryState> {
+  prepare_kernel_boot();
+  return {};
+}
+
+Result<void> MachineBuilder::open_firmware() {
+  if (!pc()) {
+    return fail("firmware is for machine pc only; use --machine pc");
+  }
+  firmware_ = TRY(open_mapped(config_.firmware.fd, config_.firmware.path, "firmware"));
+  std::vector<std::string> read;
+  for (const NetSettings& net : config_.nets) {
+    const Fd given(net.rom_fd);
+    if (net.boot == 0 || net.rom.empty() || std::ranges::find(read, net.rom) != read.end()) {
+      continue;
+    }
+    const MappedFile rom = TRY(given.valid() ? MappedFile::map(given.get(), net.rom, "option ROM")
+                                             : MappedFile::open(net.rom, "option ROM"));
+    // One for each kind of virtio NIC that firmware may find: transitional and modern.
+    for (const char* name : {"pci1af4,1000.rom", "pci1af4,1041.rom"}) {
+      machine_.option_roms_.push_back({name, {rom.bytes().begin(), rom.bytes().end()}});
+    }
+    read.push_back(net.rom);
+  }
+  prepare_firmware_boot();
+  return {};
+}
+
+Result<void> MachineBuilder::create_firmware_map() {
+  if (firmware()) {
+    machine_.firmware_map_ =
+        TRY_CONTEXT(FirmwareMap::create(std::move(firmware_), *machine_.vm_, *machine_.memory_, machine_.mmio_),
+                    fmt::format("firmware '{}'", config_.firmware.path));
+  }
+  return {};
+}
+
+// What is prepared runs at start and at each reset, when memory holds whatever the last guest left.
+void MachineBuilder::prepare_firmware_boot() {
+  machine_.prepare_boot_ = [machine = &machine_, acpi = acpi_config(),
+                            topology = topology_]() mutable -> Result<std::optional<EntryState>> {
+    for (uint32_t i = 0; i < acpi.cpus.size(); ++i) {
+      acpi.cpus[i].enabled = is_present(machine->config_.cpu, i);
+    }
+    machine->fw_cfg_->offer(
+        TRY(firmware_items(machine->config_, topology, acpi,
+                           {machine->kernel_.bytes(), machine->initrd_.bytes(), machine->option_roms_})));
+    return std::nullopt;  // the processor begins in the firmware
+  };
+}
+
+void MachineBuilder::prepare_kernel_boot() {
+  machine_.prepare_boot_ = [machine = &machine_, acpi = acpi_config(),
+                            topology = topology_]() mutable -> Result<std::optional<EntryState>> {
     const MachineConfig& config = machine->config_;
     for (uint32_t i = 0; i < acpi.cpus.size(); ++i) {
       acpi.cpus[i].enabled = is_present(config.cpu, i);
@@ -276,20 +327,8 @@ Result<void> MachineBuilder::open_kernel() {
     const bool microvm = config.machine == MachineKind::microvm;
     const AcpiImage tables = TRY_CONTEXT(build_acpi(acpi, low_ram_end(ram)), "ACPI tables");
     TRY_VOID(write_acpi(*machine->memory_, tables));
-    SmbiosConfig smbios;
-    smbios.uuid = parse_uuid(config.smbios.uuid);
-    smbios.ram_size = ram;
-    smbios.sockets = topology.sockets;
-    smbios.cores_per_socket = topology.dies * topology.cores;
-    smbios.threads_per_socket = topology.dies * topology.cores * topology.threads;
-    if (!config.smbios.manufacturer.empty()) {
-      smbios.manufacturer = config.smbios.manufacturer;
-    }
-    if (!config.smbios.product.empty()) {
-      smbios.product = config.smbios.product;
-    }
-    smbios.serial = config.smbios.serial;
-    TRY_VOID(write_smbios(*machine->memory_, TRY_CONTEXT(build_smbios(smbios), "SMBIOS tables")));
+    TRY_VOID(
+        write_smbios(*machine->memory_, TRY_CONTEXT(build_smbios(smbios_config(config, topology)), "SMBIOS tables")));
     TRY_VOID(write_reset_vector(*machine->memory_));
     BootFiles files{machine->kernel_.bytes(), machine->initrd_.bytes(), config.boot.command_line, {}};
     for (const auto& [file, text] : machine->modules_) {
@@ -314,7 +353,6 @@ Result<void> MachineBuilder::open_kernel() {
     }
     return *entry;
   };
-  return {};
 }
 
 Result<void> MachineBuilder::restore_state() {
@@ -326,6 +364,9 @@ Result<void> MachineBuilder::restore_state() {
     }
     const auto saved_vcpu = TRY(state.get<VcpuState>(fmt::format("vcpu{}", vcpu->index())));
     TRY_VOID_CONTEXT(vcpu->vcpu().load(saved_vcpu), fmt::format("vCPU {}", vcpu->index()));
+  }
+  if (firmware()) {
+    TRY(machine_.prepare_boot_());  // touches no memory: what firmware may ask for
   }
   machine_.status_ = MachineStatus::paused;
   return state.check_all_used();

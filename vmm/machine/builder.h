@@ -23,20 +23,28 @@ class MachineBuilder {
   [[nodiscard]] Result<void> create_root();
   [[nodiscard]] Result<void> create_devices();  // builder_devices.cc
   [[nodiscard]] Result<void> create_vcpus();
-  [[nodiscard]] Result<void> open_kernel();
+  [[nodiscard]] Result<void> open_boot_files();
+  [[nodiscard]] Result<void> open_firmware();
+  [[nodiscard]] Result<void> create_firmware_map();
+  void prepare_kernel_boot();
+  void prepare_firmware_boot();
   [[nodiscard]] Result<void> restore_state();
 
   [[nodiscard]] Result<void> add(DeviceSpec spec, uint32_t slot = 0);  // slot: of PCI devices
+  [[nodiscard]] Result<void> add_at(DeviceSpec spec, PciAddress at, bool wants_intx);
+  [[nodiscard]] Result<void> add_power();
   [[nodiscard]] Result<void> add_cpu_hotplug();
   [[nodiscard]] Result<void> add_chipset();
   [[nodiscard]] Result<void> add_serials();
   [[nodiscard]] Result<void> add_disks();
+  [[nodiscard]] Result<void> add_ide();
   [[nodiscard]] Result<void> add_nets();
   [[nodiscard]] Result<void> add_small_virtio();
   [[nodiscard]] VirtioPci::Options virtio_options(std::string id) const;
 
   [[nodiscard]] AcpiConfig acpi_config() const;
   [[nodiscard]] const StateReader* saved() const { return restore_ != nullptr ? restore_->saved : nullptr; }
+  [[nodiscard]] bool firmware() const { return config_.firmware.kind != FirmwareKind::none; }
   [[nodiscard]] bool pc() const { return config_.machine == MachineKind::pc; }
   [[nodiscard]] uint64_t ram_size() const { return config_.memory.size_mib * kMiB; }
 
@@ -44,6 +52,7 @@ class MachineBuilder {
   const MachineConfig& config_;
   const Machine::Restore* restore_;
   Topology topology_;
+  MappedFile firmware_;
 };
 
 // The character device that a setting asks for.

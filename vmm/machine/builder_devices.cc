@@ -52,10 +52,16 @@ Result<std::unique_ptr<CharBackend>> open_char(const CharSettings& settings, std
 
 Result<void> MachineBuilder::create_root() {
   const bool microvm = !pc();
+  static_assert(kFirstPciGsi == PirqRouter::kFirstGsi);
   Machine* machine = &machine_;
+  if (firmware()) {
+    machine_.pirqs_ = std::make_unique<PirqRouter>(machine_.env_->line);
+  }
   machine_.root_ =
       TRY(PciRoot::create({.gsi_of = [](uint8_t slot, uint8_t pin) { return kFirstPciGsi + (uint32_t{slot} + pin - 1) % 8; },
-                           .line = [machine](uint32_t gsi) -> IrqLine& { return machine->vm_->line(gsi); }},
+                           .line = [machine](uint32_t gsi) -> IrqLine& {
+                             return machine->pirqs_ ? machine->pirqs_->line(gsi) : machine->vm_->line(gsi);
+                           }},
                           saved()));
   if (microvm) {
     TRY_VOID(machine_.root_->map_ecam(machine_.mmio_, kEcam));
@@ -64,9 +70,13 @@ Result<void> MachineBuilder::create_root() {
 }
 
 Result<void> MachineBuilder::add(DeviceSpec spec, uint32_t slot) {
+  return add_at(std::move(spec), {static_cast<uint8_t>(slot), 0}, true);
+}
+
+Result<void> MachineBuilder::add_at(DeviceSpec spec, PciAddress at, bool wants_intx) {
   CreatedDevice created = TRY(create_device(std::move(spec), *machine_.env_, saved()));
   if (created.function) {
-    TRY_VOID(machine_.root_->plug({static_cast<uint8_t>(slot), 0}, created.function, true));
+    TRY_VOID(machine_.root_->plug(at, created.function, wants_intx));
   }
   machine_.devices_.push_back(std::move(created.device));
   return {};
@@ -74,12 +84,9 @@ Result<void> MachineBuilder::add(DeviceSpec spec, uint32_t slot) {
 
 Result<void> MachineBuilder::create_devices() {
   if (pc()) {
-    TRY_VOID(add(FixedPowerSpec{kSciGsi}));
-    auto* power = dynamic_cast<FixedPower*>(machine_.devices_.back().get());
-    machine_.power_ = power;
-    TRY_VOID(machine_.root_->map_ports(machine_.pio_, &power->reset_port()));
-    const uint64_t low = ram_size() < kLowRamLimit ? ram_size() : kLowRamLimit;
-    TRY_VOID(add(CmosRtcSpec{low, ram_size() - low}));
+    TRY_VOID(add_power());
+    const uint64_t low = low_ram_end(ram_size());
+    TRY_VOID(add(CmosRtcSpec{low, ram_size() - low, config_.cpu.count}));
   } else {
     TRY_VOID(add(ReducedPowerSpec{kReducedPowerBase, kReducedEventGsi}));
     machine_.power_ = dynamic_cast<PowerDevice*>(machine_.devices_.back().get());
@@ -106,6 +113,7 @@ Result<void> MachineBuilder::create_devices() {
   TRY_VOID(add_serials());
   TRY_VOID(add_small_virtio());
   TRY_VOID(add_nets());
+  TRY_VOID(add_ide());
   return add_disks();
 }
 
@@ -123,7 +131,19 @@ Result<void> MachineBuilder::add_cpu_hotplug() {
   return {};
 }
 
-// Bridges have no state that the guest can change to effect, so they are not devices of the machine.
+Result<void> MachineBuilder::add_power() {
+  FixedPowerSpec spec{kSciGsi};
+  if (firmware()) {
+    spec.placed = FixedPower::Placed::by_firmware;
+    spec.sci = &machine_.pirqs_->line(kSciGsi);
+  }
+  TRY_VOID(add_at(spec, {kPcChipsetSlot, 3}, false));
+  auto* power = dynamic_cast<FixedPower*>(machine_.devices_.back().get());
+  machine_.power_ = power;
+  return machine_.root_->map_ports(machine_.pio_, &power->reset_port());
+}
+
+// Without firmware the bridges have no state that the guest can change to effect, so they are not devices of the machine.
 Result<void> MachineBuilder::add_chipset() {
   const auto plain = [this](const char* id, const PciIdentity& identity) {
     return std::make_shared<PlainFunction>(id, identity, *machine_.env_);
@@ -131,9 +151,18 @@ Result<void> MachineBuilder::add_chipset() {
   if (!pc()) {
     return machine_.root_->plug({0, 0}, plain("host-bridge", kHostBridgePcie), false);
   }
-  TRY_VOID(machine_.root_->plug({0, 0}, plain("host-bridge", kHostBridge440fx), false));
-  TRY_VOID(machine_.root_->plug({1, 0}, plain("isa-bridge", kIsaBridgePiix3), false));
-  return machine_.root_->plug({1, 3}, plain("power-management", kPowerPiix4), false);
+  if (!firmware()) {
+    TRY_VOID(machine_.root_->plug({0, 0}, plain("host-bridge", kHostBridge440fx), false));
+    return machine_.root_->plug({kPcChipsetSlot, 0}, plain("isa-bridge", kIsaBridgePiix3), false);
+  }
+  HostBridgeSpec host;
+  host.options.low_ram = low_ram_end(ram_size());
+  host.options.apply = [map = machine_.firmware_map_.get()](const ShadowMap& shadow) { map->apply(shadow); };
+  TRY_VOID(add_at(std::move(host), {0, 0}, false));
+  TRY_VOID(add_at(IsaBridgeSpec{machine_.pirqs_.get()}, {kPcChipsetSlot, 0}, false));
+  TRY_VOID(add(FwCfgSpec{}));
+  machine_.fw_cfg_ = dynamic_cast<FwCfg*>(machine_.devices_.back().get());
+  return {};
 }
 
 Result<void> MachineBuilder::add_serials() {
@@ -158,8 +187,35 @@ VirtioPci::Options MachineBuilder::virtio_options(std::string id) const {
   return lodge::virtio_options(std::move(id), config_.machine, {});
 }
 
+// One controller for all drives of its bus; without drives there is none.
+Result<void> MachineBuilder::add_ide() {
+  Machine* machine = &machine_;
+  IdeSpec spec;
+  spec.options.decoded = !firmware();
+  for (const DiskSettings& disk : config_.disks) {
+    if (disk.bus != "ide") {
+      continue;
+    }
+    if (!pc()) {
+      return fail("disk '{}': only machine pc has an IDE bus; use --machine pc, or bus=virtio", disk.id);
+    }
+    const auto on_error = [machine](const BlockErrorEvent& event) { machine->block_error(event); };
+    const auto on_tray = [machine, id = disk.id](bool open) { machine->tray_moved(id, open); };
+    spec.options.drives.push_back(TRY(ide_drive(disk, on_error, on_tray, kLockPatience)));
+  }
+  if (spec.options.drives.empty()) {
+    return {};
+  }
+  TRY_VOID(add_at(std::move(spec), {kPcChipsetSlot, 1}, false));
+  machine_.ide_ = dynamic_cast<Piix3Ide*>(machine_.devices_.back().get());
+  return {};
+}
+
 Result<void> MachineBuilder::add_disks() {
   for (const DiskSettings& disk : config_.disks) {
+    if (disk.bus == "ide") {
+      continue;
+    }
     const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
     TRY_VOID(add(TRY(disk_spec(config_, disk, on_error, kLockPatience)), disk.slot));
   }
@@ -244,7 +300,7 @@ AcpiConfig MachineBuilder::acpi_config() const {
   }
   AcpiPci pci;
   pci.last_bus = 0;
-  pci.window32 = {kPciWindow32, kPciWindow32Size};
+  pci.window32 = {kPciWindow32, firmware() ? kPciWindow32FirmwareSize : kPciWindow32Size};
   const uint64_t above = align_up(high_ram_end(ram_size()), kPciWindow64Size);
   pci.window64 = {above, kPciWindow64Size};
   pci.gsi = [](uint32_t slot, uint32_t pin) { return kFirstPciGsi + (slot + pin) % 8; };
@@ -266,6 +322,9 @@ AcpiConfig MachineBuilder::acpi_config() const {
   acpi.pci = std::move(pci);
   acpi.fixed.i8042 = false;  // only its reset line is there
   acpi.fixed.vga = false;
+  if (firmware()) {
+    acpi.fw_cfg_port = FwCfg::kPort;
+  }
   if (config_.panic) {
     acpi.panic_port = PvPanic::kPort;
   }

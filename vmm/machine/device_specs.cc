@@ -73,25 +73,46 @@ VirtioPci::Options virtio_options(std::string id, MachineKind machine, const Vir
   return options;
 }
 
-Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
-                          std::chrono::milliseconds lock_patience) {
-  const std::string& id = disk.id;
+Result<std::unique_ptr<BlockBackend>> open_image(const DiskSettings& disk, std::chrono::milliseconds lock_patience) {
   RawOptions raw;
-  raw.id = id;
+  raw.id = disk.id;
   raw.path = disk.path;
   raw.fd = Fd(disk.fd);
-  raw.read_only = disk.read_only;
+  raw.read_only = disk.read_only || disk.device == DiskDevice::cdrom;
   raw.cache = cache_mode(disk.cache);
   raw.discard = disk.discard == DiskDiscard::unmap ? DiscardMode::unmap : DiscardMode::ignore;
   raw.lock = !disk.shareable;
   raw.lock_patience = lock_patience;
+  return open_raw(std::move(raw));
+}
+
+Result<Piix3Ide::Drive> ide_drive(const DiskSettings& disk, OnBlockError on_error, std::function<void(bool open)> on_tray,
+                                  std::chrono::milliseconds lock_patience) {
+  Piix3Ide::Drive drive;
+  drive.at = {static_cast<uint8_t>(disk.channel - 1), static_cast<uint8_t>(disk.unit - 1)};
+  drive.options.id = disk.id;
+  drive.options.cdrom = disk.device == DiskDevice::cdrom;
+  if (!disk.path.empty() || disk.fd >= 0) {
+    drive.options.backend = TRY(open_image(disk, lock_patience));
+  }
+  drive.options.serial = disk.serial;
+  drive.options.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
+  drive.options.on_io_error = std::move(on_error);
+  drive.options.on_tray = std::move(on_tray);
+  return drive;
+}
+
+Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
+                          std::chrono::milliseconds lock_patience) {
+  const std::string& id = disk.id;
   if (disk.bus != "virtio") {
-    return fail("disk '{}': bus '{}' is not offered; use bus=virtio", id, disk.bus);
+    const Fd unused(disk.fd);
+    return fail("disk '{}': bus '{}' is not offered here; use bus=virtio", id, disk.bus);
   }
   BlkSpec spec;
   spec.transport = virtio_options(id, config.machine, disk.virtio);
   spec.options.id = id;
-  spec.options.backend = TRY(open_raw(std::move(raw)));
+  spec.options.backend = TRY(open_image(disk, lock_patience));
   spec.options.serial = disk.serial;
   spec.options.queues = disk.queues != 0 ? static_cast<uint16_t>(disk.queues)
                                          : static_cast<uint16_t>(std::min(possible_cpus(config.cpu), kMaxAutoDiskQueues));

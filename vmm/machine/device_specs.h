@@ -13,6 +13,13 @@ namespace lodge {
 // `lock_patience`: how long an image that is in use is waited for.
 [[nodiscard]] Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
                                         std::chrono::milliseconds lock_patience);
+// A drive of the IDE bus; without an image when the settings name none. `on_tray`: the guest opened or closed it.
+[[nodiscard]] Result<Piix3Ide::Drive> ide_drive(const DiskSettings& disk, OnBlockError on_error,
+                                                std::function<void(bool open)> on_tray,
+                                                std::chrono::milliseconds lock_patience);
+// The image of a disk or CD.
+[[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_image(const DiskSettings& disk,
+                                                               std::chrono::milliseconds lock_patience);
 [[nodiscard]] Result<NetSpec> net_spec(const MachineConfig& config, const NetSettings& net);
 
 }  // namespace lodge

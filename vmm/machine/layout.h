@@ -10,6 +10,7 @@ namespace lodge {
 // Both machines: the hole below 4 GiB. 0xC0000000 to 0xE0000000 is for the BARs of PCI functions.
 inline constexpr uint64_t kPciWindow32 = 0xC000'0000;
 inline constexpr uint64_t kPciWindow32Size = 0x2000'0000;
+inline constexpr uint64_t kPciWindow32FirmwareSize = 0x3EC0'0000;  // a BIOS puts them below the IOAPIC
 inline constexpr uint64_t kEcam = 0xE000'0000;  // microvm
 inline constexpr uint64_t kEcamSize = 256 * kMiB;
 inline constexpr uint64_t kEcamMapped = kMiB;               // bus 0 is all there is

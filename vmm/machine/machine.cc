@@ -239,8 +239,8 @@ Result<void> Machine::reset_now() {
 }
 
 Result<void> Machine::load_boot_state() {
-  const EntryState entry = TRY(load_kernel_());
-  return vcpus_.front()->vcpu().enter_kernel(entry);
+  const std::optional<EntryState> entry = TRY(prepare_boot_());
+  return entry ? vcpus_.front()->vcpu().enter_kernel(*entry) : Result<void>{};
 }
 
 Result<void> Machine::save(StateWriter& out) const {
@@ -380,6 +380,12 @@ void Machine::balloon_changed(uint64_t inflated) {
 void Machine::port_changed(std::string_view port, bool open) {
   control_.post([this, port = std::string(port), open] {
     emit({"VSERPORT_CHANGE", {{"id", port}, {"open", open ? "true" : "false"}}});
+  });
+}
+
+void Machine::tray_moved(std::string_view drive, bool open) {
+  control_.post([this, drive = std::string(drive), open] {
+    emit({"DEVICE_TRAY_MOVED", {{"device", drive}, {"tray-open", open ? "true" : "false"}}});
   });
 }
 

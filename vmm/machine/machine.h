@@ -22,6 +22,8 @@
 #include "vmm/config/machine_config.h"
 #include "vmm/cpu/topology.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/machine/boot_tables.h"
+#include "vmm/machine/firmware_map.h"
 #include "vmm/machine/irqchip_state.h"
 #include "vmm/machine/vcpu_thread.h"
 
@@ -94,6 +96,9 @@ class Machine {
   // Asks the guest to let go of a disk or NIC; may be asked again. Events: DEVICE_DELETED when it is gone (a reset of the
   // guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
   void remove_device(const std::string& id, Done done);
+  // Another CD in a drive of the IDE bus, or none (an invalid `image`). Fails while the guest has locked the tray, unless
+  // forced; the guest is then told that someone wants it open.
+  void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done);
   // A vCPU more; the answer comes when the guest has been told.
   void add_cpu(uint32_t index, Done done);
   // Asks the guest to let go of a vCPU, as remove_device does. The events name it "vcpuN".
@@ -129,6 +134,8 @@ class Machine {
     }
     return nullptr;
   }
+  // The IDE controller, or null.
+  [[nodiscard]] Piix3Ide* ide() const { return ide_; }
   [[nodiscard]] std::string serial_path(size_t index) const;
   void emit(const MachineEvent& event) const;
 
@@ -146,6 +153,7 @@ class Machine {
   void block_error(const BlockErrorEvent& event);       // any I/O loop
   void balloon_changed(uint64_t inflated);              // any vCPU thread; bytes the guest gave
   void port_changed(std::string_view port, bool open);  // any I/O loop
+  void tray_moved(std::string_view drive, bool open);   // any vCPU thread
   // machine_hotplug.cc
   struct Seat {
     std::string id;
@@ -158,6 +166,8 @@ class Machine {
   [[nodiscard]] Result<void> plug_net(const NetSettings& net, NetDescriptors descriptors);
   [[nodiscard]] Result<void> check_newcomer(const std::string& id) const;
   [[nodiscard]] Result<void> plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted);
+  [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_medium(DiskSettings& drive, const std::string& path, Fd image,
+                                                                  bool force);
   void slot_ejected(uint8_t slot);  // any vCPU thread
   void slot_refused(uint8_t slot);  // any vCPU thread
   void slot_released(uint8_t slot);
@@ -190,6 +200,8 @@ class Machine {
   std::vector<int> io_thread_ids_;
   std::unique_ptr<LoopPool> loops_;
   std::unique_ptr<DeviceEnv> env_;
+  std::unique_ptr<FirmwareMap> firmware_map_;  // null: a kernel is booted directly
+  std::unique_ptr<PirqRouter> pirqs_;           // with firmware
   std::unique_ptr<PciRoot> root_;
   std::vector<std::shared_ptr<Device>> devices_;  // in start order
   struct Leaving {
@@ -200,6 +212,8 @@ class Machine {
   std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
+  FwCfg* fw_cfg_ = nullptr;
+  Piix3Ide* ide_ = nullptr;  // null: no drive is on its bus
   CpuHotplug* cpu_hotplug_ = nullptr;  // null: vCPUs do not come or go
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;
@@ -209,7 +223,9 @@ class Machine {
   MappedFile kernel_;
   MappedFile initrd_;
   std::vector<std::pair<MappedFile, std::string>> modules_;
-  std::function<Result<EntryState>()> load_kernel_;
+  std::vector<FirmwareFile> option_roms_;
+  // Prepares memory for a start; gives the first processor's state, unless it begins where processors do.
+  std::function<Result<std::optional<EntryState>>()> prepare_boot_;
 
   MachineStatus status_ = MachineStatus::prelaunch;
   bool guest_runs_ = false;

@@ -36,6 +36,57 @@ void Machine::add_net(NetSettings net, NetDescriptors descriptors, Done done) {
   });
 }
 
+void Machine::change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) {
+  enqueue([this, id, path, image = std::make_shared<Fd>(std::move(image)), force,
+           done = std::move(done)](const auto& next) {
+    const auto drive = std::ranges::find(config_.disks, id, &DiskSettings::id);
+    if (drive == config_.disks.end() || drive->device != DiskDevice::cdrom || ide_ == nullptr) {
+      done(fail("there is no CD drive '{}'; query-block lists the drives", id));
+      next();
+      return;
+    }
+    auto medium = open_medium(*drive, path, std::move(*image), force);
+    if (!medium) {
+      done(std::unexpected(medium.error()));
+      next();
+      return;
+    }
+    const auto found = *ide_->find(id);
+    found.channel->exchange_medium(found.unit, std::move(*medium),
+                                   [this, id, path, done, next](const std::unique_ptr<BlockBackend>& old) {
+                                     if (old) {
+                                       old->give_up();
+                                     }
+                                     const auto settings = std::ranges::find(config_.disks, id, &DiskSettings::id);
+                                     if (settings != config_.disks.end()) {
+                                       settings->path = path;
+                                     }
+                                     emit({"MEDIUM_CHANGED", {{"device", id}, {"path", path}}});
+                                     done({});
+                                     next();
+                                   });
+  });
+}
+
+// On control. Null: the drive is to be empty.
+Result<std::unique_ptr<BlockBackend>> Machine::open_medium(DiskSettings& drive, const std::string& path, Fd image,
+                                                           bool force) {
+  const auto found = *ide_->find(drive.id);
+  if (!force && found.channel->medium(found.unit).locked) {
+    found.channel->ask_to_eject(found.unit);
+    return fail("the guest has locked the tray of '{}' and was asked to let go; try again, or use force", drive.id);
+  }
+  if (!image.valid()) {
+    return std::unique_ptr<BlockBackend>();
+  }
+  DiskSettings wanted = drive;
+  wanted.path = path;
+  wanted.fd = image.release();
+  auto medium = TRY(open_image(wanted, std::chrono::milliseconds(0)));
+  TRY_VOID(IdeDrive::check_medium(medium->info()));
+  return medium;
+}
+
 Result<void> Machine::plug_disk(const DiskSettings& disk, Fd image) {
   if (!image.valid()) {
     return fail("disk '{}' has no descriptor; the monitor of a running guest opens no paths: pass one with getfd, then fd",
@@ -101,7 +152,7 @@ Result<void> Machine::plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted)
 
 std::optional<Machine::Seat> Machine::seat_of(std::string_view id) const {
   for (const DiskSettings& disk : config_.disks) {
-    if (disk.id == id) {
+    if (disk.id == id && disk.bus != "ide") {
       return Seat{disk.id, disk.slot};
     }
   }
@@ -115,7 +166,7 @@ std::optional<Machine::Seat> Machine::seat_of(std::string_view id) const {
 
 std::optional<Machine::Seat> Machine::seat_at(uint32_t slot) const {
   for (const DiskSettings& disk : config_.disks) {
-    if (disk.slot == slot) {
+    if (disk.slot == slot && disk.bus != "ide") {
       return Seat{disk.id, slot};
     }
   }
@@ -173,7 +224,7 @@ void Machine::slot_released(uint8_t slot) {
   if (!seat) {
     return;
   }
-  std::erase_if(config_.disks, [slot](const DiskSettings& disk) { return disk.slot == slot; });
+  std::erase_if(config_.disks, [slot](const DiskSettings& disk) { return disk.bus != "ide" && disk.slot == slot; });
   std::erase_if(config_.nets, [slot](const NetSettings& net) { return net.slot == slot; });
   removable_ &= ~bit(slot);
   hotplug_->gone(slot);

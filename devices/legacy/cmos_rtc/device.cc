@@ -32,11 +32,11 @@ bool is_time(uint8_t index) {
 
 }  // namespace
 
-Result<std::unique_ptr<CmosRtc>> CmosRtc::create(const DeviceEnv& env, uint64_t low_ram, uint64_t high_ram, Now now,
+Result<std::unique_ptr<CmosRtc>> CmosRtc::create(const DeviceEnv& env, const Board& board, Now now,
                                                  const StateReader* saved) {
   std::unique_ptr<CmosRtc> self(new CmosRtc(std::move(now)));
   self->reset();
-  self->set_sizes(low_ram, high_ram);
+  self->describe_board(board);
   if (saved != nullptr) {
     auto state = TRY(saved->get<CmosRtcState>("rtc0"));
     if (state.offset_seconds < -kYear9999 || state.offset_seconds > kYear9999) {
@@ -58,7 +58,8 @@ void CmosRtc::put16(size_t at, uint64_t value) {
   state_.ram[at + 1] = static_cast<uint8_t>(capped >> 8);
 }
 
-void CmosRtc::set_sizes(uint64_t low_ram, uint64_t high_ram) {
+void CmosRtc::describe_board(const Board& board) {
+  const auto& [low_ram, high_ram, cpus] = board;
   const Lock lock(mutex_);
   put16(0x15, 640);                                         // KiB of base memory
   put16(0x17, (low_ram - std::min(low_ram, kMiB)) / kKiB);  // KiB above 1 MiB
@@ -67,6 +68,10 @@ void CmosRtc::set_sizes(uint64_t low_ram, uint64_t high_ram) {
   const uint64_t above = std::min<uint64_t>(high_ram / (64 * kKiB), 0xFFFFFF);  // above 4 GiB, three bytes
   put16(0x5B, above & 0xFFFF);
   state_.ram[0x5D] = static_cast<uint8_t>(above >> 16);
+  state_.ram[0x5F] = static_cast<uint8_t>(std::min(cpus, 256U) - 1);
+  // What to boot from when no order is given: disk, CD, network.
+  state_.ram[0x38] = 0x40;
+  state_.ram[0x3D] = 0x32;
 }
 
 uint8_t CmosRtc::encode(int value) const {

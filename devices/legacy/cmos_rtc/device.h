@@ -18,9 +18,14 @@ class CmosRtc final : public Device, public IoHandler {
  public:
   // `now` gives seconds since 1970, UTC; tests replace it.
   using Now = std::function<int64_t()>;
-  // `low_ram`, `high_ram`: bytes of RAM below and above 4 GiB, for the size registers that firmware reads.
-  [[nodiscard]] static Result<std::unique_ptr<CmosRtc>> create(const DeviceEnv& env, uint64_t low_ram, uint64_t high_ram,
-                                                               Now now, const StateReader* saved);
+  // What firmware reads in the RAM.
+  struct Board {
+    uint64_t low_ram = 0;  // bytes below and above 4 GiB
+    uint64_t high_ram = 0;
+    uint32_t cpus = 1;  // that are there at the start
+  };
+  [[nodiscard]] static Result<std::unique_ptr<CmosRtc>> create(const DeviceEnv& env, const Board& board, Now now,
+                                                               const StateReader* saved);
 
   [[nodiscard]] std::string_view id() const override { return "rtc0"; }
   void save(StateWriter& out) const override;
@@ -30,7 +35,7 @@ class CmosRtc final : public Device, public IoHandler {
 
  private:
   explicit CmosRtc(Now now) : now_(std::move(now)) {}
-  void set_sizes(uint64_t low_ram, uint64_t high_ram);
+  void describe_board(const Board& board);
   void put16(size_t at, uint64_t value) REQUIRES(mutex_);
   [[nodiscard]] uint8_t read_register(uint8_t index) REQUIRES(mutex_);
   void write_register(uint8_t index, uint8_t value) REQUIRES(mutex_);

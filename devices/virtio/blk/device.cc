@@ -166,28 +166,12 @@ Result<void> VirtioBlk::resize(uint64_t size) {
 }
 
 std::vector<Counter> VirtioBlk::counters() const {
-  static constexpr std::string_view kNames[BlockCounters::kKinds][4] = {
-      {"read-ops", "read-bytes", "read-errors", "read-time-ns"},
-      {"write-ops", "write-bytes", "write-errors", "write-time-ns"},
-      {"flush-ops", "flush-bytes", "flush-errors", "flush-time-ns"},
-      {"discard-ops", "discard-bytes", "discard-errors", "discard-time-ns"},
-  };
-  std::vector<Counter> result;
-  for (size_t row = 0; row < BlockCounters::kKinds; ++row) {
-    uint64_t sums[4] = {};
-    for (const auto& queue : queues_) {
-      const BlockCounters::Kind& kind = queue->counters().at(row);
-      sums[0] += kind.ops.load(std::memory_order_relaxed);
-      sums[1] += kind.bytes.load(std::memory_order_relaxed);
-      sums[2] += kind.errors.load(std::memory_order_relaxed);
-      sums[3] += kind.nanoseconds.load(std::memory_order_relaxed);
-    }
-    for (size_t i = 0; i < 4; ++i) {
-      result.push_back({kNames[row][i], sums[i]});
-    }
+  std::vector<const BlockCounters*> queues;
+  queues.reserve(queues_.size());
+  for (const auto& queue : queues_) {
+    queues.push_back(&queue->counters());
   }
-  result.push_back({"guest-mistakes", warnings_.count()});
-  return result;
+  return counter_list(queues, warnings_.count());
 }
 
 }  // namespace lodge

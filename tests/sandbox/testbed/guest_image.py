@@ -17,7 +17,7 @@ ROOT_MEBIBYTES = 192
 # The initramfs loads these, in this order; ext4 is built into the cloud kernel.
 BOOT_MODULES = "virtio_pci virtio_blk virtio_net virtio_console virtio-rng virtio_balloon button evdev".split()
 # The root file system has these besides.
-ROOT_MODULES = "virtio_mmio virtio_input virtiofs loop tun veth bridge vsock".split()
+ROOT_MODULES = "ata_piix sd_mod sr_mod isofs virtio_mmio virtio_input virtiofs loop tun veth bridge vsock".split()
 
 # program -> Debian package it is copied from
 PROGRAMS = {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "devices/block/raw.h"
+#include "devices/chipset/power/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/net/none.h"
 #include "devices/registry.h"
@@ -42,6 +43,19 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "fixed-power") {
     return FixedPowerSpec{9};
   }
+  if (name == "host-bridge") {
+    return HostBridgeSpec{{.low_ram = 1 * kGiB, .apply = {}}};
+  }
+  if (name == "isa-bridge") {
+    static PirqRouter router([](uint32_t gsi) -> IrqLine& {
+      static std::map<uint32_t, RecordingLine> lines;
+      return lines[gsi];
+    });
+    return IsaBridgeSpec{&router};
+  }
+  if (name == "fw-cfg") {
+    return FwCfgSpec{};
+  }
   if (name == "pci-hotplug") {
     return PciHotplugSpec{true, 0xAE00, {[] {}, [](uint8_t) {}, [](uint8_t) {}}};
   }
@@ -64,6 +78,22 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     SerialSpec spec;
     spec.options.id = "serial0";
     spec.options.backend = make_null_char();
+    return spec;
+  }
+  if (name == "ide") {
+    IdeSpec spec;
+    spec.options.decoded = true;
+    for (const uint8_t place : {uint8_t{0}, uint8_t{1}, uint8_t{2}}) {
+      RawOptions raw;
+      raw.fd = memory_disk();
+      raw.lock = false;
+      raw.read_only = place == 2;
+      IdeDriveOptions drive;
+      drive.id = fmt::format("disk{}", place);
+      drive.cdrom = place == 2;
+      drive.backend = must(open_raw(std::move(raw)));
+      spec.options.drives.push_back({{static_cast<uint8_t>(place / 2), static_cast<uint8_t>(place % 2)}, std::move(drive)});
+    }
     return spec;
   }
   if (name == "virtio-rng") {
@@ -180,6 +210,19 @@ void poke_everything(TestMachine& machine, unsigned seed) {
   }
 }
 
+// The configuration space of the function in slot 1.
+void poke_config(TestMachine& machine, unsigned seed, int count) {
+  std::mt19937 random(seed);
+  for (int i = 0; i < count; ++i) {
+    const auto size = static_cast<uint8_t>(1U << random() % 3);
+    const auto offset = static_cast<uint16_t>(random() % 256 / size * size);
+    random() % 3 == 0 ? void(machine.config(1, offset, size))
+                      : machine.set_config(1, offset, static_cast<uint32_t>(random()), size);
+  }
+}
+
+bool is_virtio(size_t row) { return std::string_view(device_kinds()[row].name).starts_with("virtio-"); }
+
 void poke_function(TestMachine& machine, unsigned seed, int count) {
   std::mt19937 random(seed);
   constexpr uint64_t kBars[] = {GuestDriver::kModernBar,
@@ -202,7 +245,7 @@ void poke_function(TestMachine& machine, unsigned seed, int count) {
 std::vector<size_t> functions() {
   std::vector<size_t> rows;
   for (size_t row = 0; row < kRows; ++row) {
-    if (std::string_view(device_kinds()[row].name).starts_with("virtio-")) {
+    if (is_virtio(row)) {
       rows.push_back(row);
     }
   }
@@ -266,10 +309,13 @@ TEST_CASE("every_device_restores_equal_after_garbage_in_every_register") {
       INFO(device_kinds()[row].name << " seed " << seed);
       Bench bench(row);
       poke_everything(bench.machine, seed);
-      if (bench.created.function) {
+      if (is_virtio(row)) {
         GuestDriver driver(bench.machine);
         driver.start();
         poke_function(bench.machine, seed, 5000);
+      } else if (bench.created.function) {
+        poke_config(bench.machine, seed, 5000);
+        poke_everything(bench.machine, seed);
       }
       bench.quiesce();
       check_restores_equal(bench, row);
@@ -283,10 +329,12 @@ TEST_CASE("every_device_refuses_a_state_cut_short") {
   for (size_t row = 0; row < kRows; ++row) {
     INFO(device_kinds()[row].name);
     Bench bench(row);
-    if (bench.created.function) {
+    if (is_virtio(row)) {
       GuestDriver(bench.machine).start();
-      bench.quiesce();
+    } else {
+      poke_everything(bench.machine, 3);
     }
+    bench.quiesce();
     const StateBytes whole = bench.save();
     for (size_t length = 0; length < whole.size(); length += 1 + length / 64) {
       const auto reader = StateReader::parse(std::span(whole).first(length));

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -213,6 +214,64 @@ TEST_CASE("ACPI pointers lead from the RSDP to every table") {
   CHECK(fadt[128] == std::byte{6});
   CHECK((load_le<uint32_t>(fadt, 112) & (1U << 8 | 1U << 10)) == (1U << 8 | 1U << 10));
   CHECK((load_le<uint32_t>(fadt, 112) & (1U << 4)) == 0);  // a fixed power button
+}
+
+// What firmware does with the list of commands, at addresses of its choice.
+TEST_CASE("The table loader's commands make sound tables wherever they are put") {
+  AcpiFiles files = *build_acpi_files(make(AcpiMachine::pc, 2));
+  std::map<std::string, std::vector<std::byte>*> by_file{{AcpiFiles::kTables, &files.tables}, {AcpiFiles::kRsdp, &files.rsdp}};
+  const std::map<std::string, uint64_t> base{{AcpiFiles::kTables, 0x7ff0000}, {AcpiFiles::kRsdp, 0xf5a00}};
+  REQUIRE(files.loader.size() % 128 == 0);
+  int allocated = 0;
+  for (size_t at = 0; at < files.loader.size(); at += 128) {
+    const auto command = std::span(files.loader).subspan(at, 128);
+    const auto name = [&command](size_t offset) {
+      return std::string(reinterpret_cast<const char*>(command.data() + offset));
+    };
+    const auto u32 = [&command](size_t offset) { return load_le<uint32_t>(command, offset); };
+    switch (u32(0)) {
+      case 1: allocated += by_file.contains(name(4)) ? 1 : 0; break;
+      case 2: {
+        std::vector<std::byte>& in = *by_file.at(name(4));
+        const uint32_t offset = u32(116);
+        const auto size = std::to_integer<size_t>(command[120]);
+        REQUIRE(offset + size <= in.size());
+        uint64_t value = 0;
+        std::memcpy(&value, in.data() + offset, size);
+        REQUIRE(value < by_file.at(name(60))->size());
+        value += base.at(name(60));
+        std::memcpy(in.data() + offset, &value, size);
+        break;
+      }
+      case 3: {
+        std::vector<std::byte>& in = *by_file.at(name(4));
+        REQUIRE(u32(64) + u32(68) <= in.size());
+        CHECK(in.at(u32(60)) == std::byte{0});
+        in.at(u32(60)) = static_cast<std::byte>(0x100 - sum(std::span(in).subspan(u32(64), u32(68))));
+        break;
+      }
+      default: FAIL("unknown command");
+    }
+  }
+  CHECK(allocated == 2);
+  CHECK(sum(files.rsdp) == 0);
+  CHECK(sum(std::span(files.rsdp).first(20)) == 0);
+  const uint64_t tables = base.at(AcpiFiles::kTables);
+  const auto table = [&](uint64_t at) { return std::span(files.tables).subspan(at - tables); };
+  const auto xsdt = table(load_le<uint64_t>(files.rsdp, 24));
+  const auto rsdt = table(load_le<uint32_t>(files.rsdp, 16));
+  const auto length = load_le<uint32_t>(xsdt, 4);
+  CHECK(sum(xsdt.first(length)) == 0);
+  for (size_t i = 0; 36 + 8 * i < length; ++i) {
+    const auto at = load_le<uint64_t>(xsdt, 36 + 8 * i);
+    CHECK(at == load_le<uint32_t>(rsdt, 36 + 4 * i));
+    CHECK(sum(table(at).first(load_le<uint32_t>(table(at), 4))) == 0);
+  }
+  const auto fadt = table(load_le<uint64_t>(xsdt, 36));
+  CHECK(load_le<uint32_t>(table(load_le<uint32_t>(fadt, 36)), 0) == 0x53434146);  // FACS
+  CHECK(load_le<uint32_t>(fadt, 36) % 64 == 0);
+  CHECK(load_le<uint32_t>(fadt, 40) == load_le<uint64_t>(fadt, 140));
+  CHECK(load_le<uint32_t>(table(load_le<uint32_t>(fadt, 40)), 0) == 0x54445344);  // DSDT
 }
 
 TEST_CASE("A microvm's FADT is hardware-reduced") {

@@ -96,4 +96,31 @@ TEST_CASE("a completed configuration survives JSON and a second completion") {
   CHECK(to_json(again) == to_json(config));
 }
 
+TEST_CASE("IDE drives find their places: disks from the front, CDs from the second channel") {
+  MachineConfig config = parsed({"--machine", "pc", "--disk", "a,bus=ide", "--cdrom", "c", "--disk", "b,bus=ide", "--disk", "v"});
+  REQUIRE(validate(config));
+  REQUIRE(complete(config));
+  const auto place = [&config](size_t disk) { return config.disks.at(disk).channel * 10 + config.disks.at(disk).unit; };
+  CHECK(place(0) == 11);
+  CHECK(place(1) == 21);
+  CHECK(place(2) == 12);
+  CHECK(config.disks[0].slot == 0);
+  CHECK(config.disks[3].slot == 2);
+  CHECK(config.disks[1].read_only);
+  CHECK(complaint({"--disk", "a,bus=ide,channel=1,unit=1", "--disk", "b,bus=ide,channel=1,unit=1"}).find("asked for by") !=
+        std::string::npos);
+  CHECK(complaint({"--disk", "a,bus=ide,channel=1"}).find("give both") != std::string::npos);
+  CHECK(complaint({"--cdrom", "none", "--cdrom", "none", "--cdrom", "none", "--cdrom", "none", "--cdrom", "none"})
+            .find("no free place") != std::string::npos);
+}
+
+TEST_CASE("IDE and firmware are for the pc, CDs for IDE") {
+  CHECK(validate(parsed({"--machine", "pc", "--firmware", "bios,menu=on", "--cdrom", "none"})));
+  CHECK_FALSE(validate(parsed({"--firmware", "bios"})));
+  CHECK_FALSE(validate(parsed({"--cdrom", "none"})));
+  CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "a,device=cdrom"})));
+  CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "a,bus=scsi"})));
+  CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "serial=x,bus=ide"})));
+}
+
 }  // namespace lodge

@@ -1,0 +1,95 @@
+#include <algorithm>
+
+#include "devices/legacy/fw_cfg/device.h"
+
+namespace lodge {
+namespace {
+
+void append_be(std::vector<std::byte>& out, uint64_t value, size_t size) {
+  for (size_t i = size; i-- > 0;) {
+    out.push_back(static_cast<std::byte>(value >> (8 * i)));
+  }
+}
+
+}  // namespace
+
+FwCfgItems::FwCfgItems() {
+  constexpr uint32_t kPortsAndDma = 3;
+  const auto signature = bytes_of("QEMU");
+  set(fw_cfg::kSignature, {signature.begin(), signature.end()});
+  set_number(fw_cfg::kId, kPortsAndDma, 4);
+}
+
+FwCfgItems::Item& FwCfgItems::at(uint16_t key) {
+  const auto it = std::ranges::find(items_, key, &Item::key);
+  if (it != items_.end()) {
+    *it = Item{key, {}, {}};
+    return *it;
+  }
+  return items_.emplace_back(Item{key, {}, {}});
+}
+
+void FwCfgItems::set(uint16_t key, std::vector<std::byte> bytes) { at(key).bytes = std::move(bytes); }
+
+void FwCfgItems::set_number(uint16_t key, uint64_t value, size_t size) {
+  std::vector<std::byte> bytes;
+  for (size_t i = 0; i < size; ++i) {
+    bytes.push_back(static_cast<std::byte>(value >> (8 * i)));
+  }
+  set(key, std::move(bytes));
+}
+
+void FwCfgItems::set_text(uint16_t key, std::string_view text) {
+  const auto bytes = bytes_of(text);
+  std::vector<std::byte> ended(bytes.begin(), bytes.end());
+  ended.push_back(std::byte{0});
+  set(key, std::move(ended));
+}
+
+void FwCfgItems::set_view(uint16_t key, std::span<const std::byte> bytes) { at(key).view = bytes; }
+
+void FwCfgItems::add_file(std::string_view name, std::vector<std::byte> bytes) {
+  name = name.substr(0, fw_cfg::kMaxName);
+  const auto it = std::ranges::find(files_, name, &File::name);
+  if (it != files_.end()) {
+    it->bytes = std::move(bytes);
+  } else {
+    files_.push_back({std::string(name), std::move(bytes)});
+  }
+}
+
+void FwCfgItems::add_number_file(std::string_view name, uint64_t value, size_t size) {
+  std::vector<std::byte> bytes;
+  for (size_t i = 0; i < size; ++i) {
+    bytes.push_back(static_cast<std::byte>(value >> (8 * i)));
+  }
+  add_file(name, std::move(bytes));
+}
+
+void FwCfgItems::finish() {
+  std::ranges::sort(files_, {}, &File::name);
+  std::vector<std::byte> directory;
+  append_be(directory, files_.size(), 4);
+  uint16_t key = fw_cfg::kFirstFile;
+  for (File& file : files_) {
+    append_be(directory, file.bytes.size(), 4);
+    append_be(directory, key, 2);
+    append_be(directory, 0, 2);
+    const auto name = bytes_of(file.name);
+    directory.insert(directory.end(), name.begin(), name.end());
+    directory.resize(directory.size() + fw_cfg::kMaxName + 1 - name.size());
+    set(key++, std::move(file.bytes));
+  }
+  files_.clear();
+  set(fw_cfg::kDirectory, std::move(directory));
+}
+
+std::span<const std::byte> FwCfgItems::find(uint16_t key) const {
+  const auto it = std::ranges::find(items_, key, &Item::key);
+  if (it == items_.end()) {
+    return {};
+  }
+  return it->bytes.empty() ? it->view : std::span<const std::byte>(it->bytes);
+}
+
+}  // namespace lodge
