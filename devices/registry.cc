@@ -63,8 +63,12 @@ Result<CreatedDevice> create_cpu_hotplug(DeviceSpec& spec, const DeviceEnv& env,
 
 Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   const auto& wanted = std::get<CmosRtcSpec>(spec);
-  return plain(
-      CmosRtc::create(env, {wanted.low_ram, wanted.high_ram, wanted.cpus}, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
+  return plain(CmosRtc::create(
+      env, {wanted.low_ram, wanted.high_ram, wanted.cpus}, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
+}
+
+Result<CreatedDevice> create_i8042(DeviceSpec&, const DeviceEnv& env, const StateReader* saved) {
+  return plain(I8042::create(env, saved));
 }
 
 Result<CreatedDevice> create_debug_console(DeviceSpec&, const DeviceEnv& env, const StateReader*) {
@@ -83,6 +87,10 @@ Result<CreatedDevice> create_serial(DeviceSpec& spec, const DeviceEnv& env, cons
   auto& wanted = std::get<SerialSpec>(spec);
   IrqLine& irq = env.line(wanted.gsi);
   return plain(Uart16550::create(std::move(wanted.options), env, irq, saved));
+}
+
+Result<CreatedDevice> create_vga(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(VgaDisplay::create(std::move(std::get<VgaSpec>(spec).options), env, saved));
 }
 
 Result<CreatedDevice> create_ide(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
@@ -106,10 +114,12 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"pci-hotplug", create_pci_hotplug},
     {"cpu-hotplug", create_cpu_hotplug},
     {"cmos-rtc", create_cmos_rtc},
+    {"i8042", create_i8042},
     {"debug-console", create_debug_console},
     {"debug-exit", create_debug_exit},
     {"pvpanic", create_pvpanic},
     {"uart16550", create_serial},
+    {"vga", create_vga},
     {"ide", create_ide},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},

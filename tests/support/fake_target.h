@@ -55,6 +55,12 @@ class FakeTarget final : public ControlTarget {
   void remove_cpu(uint32_t index, Done done) override { verb(fmt::format("cpu_del {}", index), std::move(done)); }
   void quit() override { calls.emplace_back("quit"); }
   Result<void> inject_nmi() override { return note("nmi"); }
+  Result<void> screendump(int fd) override {
+    return ::write(fd, "P6", 2) == 2 ? note("screendump") : fail("the file cannot be written to");
+  }
+  void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) override {
+    done(note(fmt::format("keys {} for {} ms", fmt::join(keys, "+"), hold.count())));
+  }
   Result<void> set_balloon(uint64_t bytes) override { return note(fmt::format("balloon {}", bytes)); }
   Result<void> set_balloon_period(std::chrono::seconds period) override {
     return note(fmt::format("balloon period {}", period.count()));

@@ -109,6 +109,14 @@ Result<void> apply_firmware(RunRequest& request, const std::string& text) {
   return {};
 }
 
+Result<void> apply_video(RunRequest& request, const std::string& text) {
+  request.config.video.enabled = true;
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(request.config.video, key.empty() ? "model" : key, value));
+  }
+  return {};
+}
+
 Result<void> apply_net(RunRequest& request, const std::string& text) {
   NetSettings net;
   for (const auto& [key, value] : split_options(text)) {
@@ -208,6 +216,7 @@ const std::array kOptions{
            }},
     Option{"disk", "path=FILE[,cache=,...]", "a disk; may be repeated", apply_disk},
     Option{"cdrom", "FILE|none[,boot=,...]", "a CD drive on the IDE bus (pc); may be repeated", apply_cdrom},
+    Option{"video", "vga[,memory_mib=,...]", "a screen (pc)", apply_video},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
     Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
            [](RunRequest& r, const std::string& v) -> Result<void> {
@@ -401,6 +410,9 @@ Result<void> validate(const MachineConfig& config) {
   TRY_VOID(complete(completed));
   for (const DiskSettings& disk : completed.disks) {
     TRY_VOID(check_disk(disk, config));
+  }
+  if (config.video.enabled && config.machine != MachineKind::pc) {
+    return fail("only machine pc has a screen; use --machine pc");
   }
   if (config.firmware.kind != FirmwareKind::none && config.machine != MachineKind::pc) {
     return fail("firmware is for machine pc only; use --machine pc");

@@ -19,6 +19,9 @@ struct SlotUser {
 // In the order in which free slots are given.
 std::vector<SlotUser> slot_users(MachineConfig& config) {
   std::vector<SlotUser> users;
+  if (config.video.enabled) {
+    users.push_back({"the screen", &config.video.slot});
+  }
   if (config.rng.enabled) {
     users.push_back({"the random number device", &config.rng.slot});
   }
@@ -52,8 +55,8 @@ Result<void> choose_ide_places(MachineConfig& config) {
     }
     const DiskSettings*& there = taken.at(place(disk));
     if (there != nullptr) {
-      return fail("unit {} of IDE channel {} is asked for by disk '{}' and by disk '{}'; give one of them another", disk.unit,
-                  disk.channel, there->id, disk.id);
+      return fail("unit {} of IDE channel {} is asked for by disk '{}' and by disk '{}'; give one of them another",
+                  disk.unit, disk.channel, there->id, disk.id);
     }
     there = &disk;
   }

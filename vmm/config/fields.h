@@ -31,6 +31,7 @@ struct EnumWords;
   }
 LODGE_WORDS(MachineKind, "microvm", "pc");
 LODGE_WORDS(FirmwareKind, "none", "bios");
+LODGE_WORDS(VideoModel, "vga");
 LODGE_WORDS(DiskDevice, "disk", "cdrom");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
 LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsafe");
@@ -190,6 +191,16 @@ void describe(Visitor& v, BalloonSettings& s) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, VideoSettings& s) {
+  v.field("enabled", "have a screen", s.enabled);
+  v.field("model", "what the guest sees (pc)", s.model);
+  v.field("memory_mib", "video memory in MiB, a power of two", s.memory_mib, Bounds{1, 256});
+  v.field("rom", "the VGA BIOS that firmware is given", s.rom);
+  v.field("rom_fd", "inherited descriptor of the VGA BIOS; the path is then for errors only", s.rom_fd);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
+}
+
+template <class Visitor>
 void describe(Visitor& v, SmbiosSettings& s) {
   v.field("uuid", "system UUID", s.uuid);
   v.field("manufacturer", "system manufacturer", s.manufacturer);
@@ -213,6 +224,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("virtio_serial", "the device that carries console and channels", s.virtio_serial);
   v.field("rng", "random numbers", s.rng);
   v.field("balloon", "memory balloon", s.balloon);
+  v.field("video", "screen", s.video);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
   v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);
   v.field("debug_exit", "a write to port 0xf4 ends the monitor with status (value << 1) | 1", s.debug_exit);

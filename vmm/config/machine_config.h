@@ -14,6 +14,7 @@ namespace lodge {
 
 enum class MachineKind : uint8_t { microvm, pc };
 enum class FirmwareKind : uint8_t { none, bios };
+enum class VideoModel : uint8_t { vga };
 enum class DiskDevice : uint8_t { disk, cdrom };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
 enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
@@ -160,6 +161,16 @@ struct BalloonSettings {
   uint32_t slot = 0;
 };
 
+// A screen.
+struct VideoSettings {
+  bool enabled = false;
+  VideoModel model = VideoModel::vga;
+  uint32_t memory_mib = 16;
+  std::string rom = "/usr/share/seabios/vgabios-stdvga.bin";  // the VGA BIOS, which firmware is given
+  int rom_fd = -1;
+  uint32_t slot = 0;
+};
+
 struct SmbiosSettings {
   std::string uuid;
   std::string manufacturer;
@@ -182,6 +193,7 @@ struct MachineConfig {
   VirtioSerialSettings virtio_serial;
   RngSettings rng;
   BalloonSettings balloon;
+  VideoSettings video;
   SmbiosSettings smbios;
   bool debug_console = false;  // port 0x402, to standard error
   bool debug_exit = false;     // port 0xf4: exit status (value << 1) | 1

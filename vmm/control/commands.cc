@@ -9,6 +9,7 @@
 #include "vmm/control/command_call.h"
 #include "vmm/control/device_add.h"
 #include "vmm/control/queries.h"
+#include "vmm/control/screen.h"
 
 namespace lodge {
 
@@ -135,6 +136,7 @@ constexpr std::array kDeviceDel{CommandArgument{"id", Kind::text, true}};
 constexpr std::array kChangeMedium{CommandArgument{"id", Kind::text, true}, CommandArgument{"fd", Kind::text, true},
                                    CommandArgument{"path", Kind::text, false}, CommandArgument{"force", Kind::flag, false}};
 constexpr std::array kEject{CommandArgument{"id", Kind::text, true}, CommandArgument{"force", Kind::flag, false}};
+constexpr std::array kSendKey{CommandArgument{"keys", Kind::text, true}, CommandArgument{"hold-ms", Kind::number, false}};
 constexpr std::array kDescriptor{CommandArgument{"fdname", Kind::text, true}};
 
 constexpr std::array kCommands{
@@ -179,6 +181,10 @@ constexpr std::array kCommands{
     Command{"query-version", "the monitor's version", {}, query_version},
     Command{"quit", "end the monitor at once, as pulling the plug", {}, quit},
     Command{"save", "write the guest to a file and go on (or end: quit)", kSave, save},
+    Command{"screendump", "write what the screen shows into the file that getfd took, as a PPM image", kDescriptor,
+            screendump},
+    Command{"send-key", "press keys (Linux's numbers, with commas between) together, for so many milliseconds", kSendKey,
+            send_key},
     Command{"set-action", "what happens from now on when the guest ends of itself: destroy, restart or preserve", kSetAction,
             set_action},
     Command{"set_link", "plug or pull a NIC's cable", kSetLink, set_link},

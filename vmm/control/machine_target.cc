@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <ranges>
 
 #include <fmt/ranges.h>
 
@@ -244,6 +245,46 @@ Result<void> MachineTarget::set_link(const std::string& id, bool up) {
   }
   net->set_link(up);
   return {};
+}
+
+Result<void> MachineTarget::screendump(int fd) {
+  Screen* screen = machine_.screen();
+  if (screen == nullptr) {
+    return fail("the guest has no screen; start it with --video vga");
+  }
+  Image image;
+  (void)screen->refresh(image);
+  std::string bytes = fmt::format("P6\n{} {}\n255\n", image.width, image.height);
+  bytes.reserve(bytes.size() + image.pixels.size() * 3);
+  for (const uint32_t pixel : image.pixels) {
+    bytes += {static_cast<char>(pixel >> 16), static_cast<char>(pixel >> 8), static_cast<char>(pixel)};
+  }
+  return write_all(fd, bytes);
+}
+
+void MachineTarget::send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) {
+  InputSink* keyboard = machine_.keyboard();
+  if (keyboard == nullptr) {
+    done(fail("the guest has no keyboard; a machine pc that starts with firmware has one"));
+    return;
+  }
+  release_keys();  // of those before, which are overtaken
+  for (const uint16_t key : keys) {
+    keyboard->key(key, true);
+  }
+  held_keys_ = std::move(keys);
+  keys_done_ = std::move(done);
+  key_timer_ = control_.after(hold, [this] { release_keys(); });
+}
+
+void MachineTarget::release_keys() {
+  for (const uint16_t key : held_keys_ | std::views::reverse) {
+    machine_.keyboard()->key(key, false);
+  }
+  held_keys_.clear();
+  if (const Done done = std::exchange(keys_done_, {})) {
+    done({});
+  }
 }
 
 Result<void> MachineTarget::announce(const std::string& id) {

@@ -40,6 +40,8 @@ class MachineTarget final : public ControlTarget {
   void set_actions(const Actions& actions) override;
   void quit() override { quit_("host-qmp-quit"); }
   Result<void> inject_nmi() override { return machine_.inject_nmi(); }
+  Result<void> screendump(int fd) override;
+  void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) override;
   Result<void> set_balloon(uint64_t bytes) override;
   Result<void> set_balloon_period(std::chrono::seconds period) override;
   Result<void> resize_disk(const std::string& id, uint64_t bytes) override;
@@ -60,6 +62,7 @@ class MachineTarget final : public ControlTarget {
   void save(const std::string& path, bool quit, Done done) override;
 
  private:
+  void release_keys();
   void start_save(const std::string& path, Done finished);
 
   Machine& machine_;
@@ -67,6 +70,9 @@ class MachineTarget final : public ControlTarget {
   std::function<void(const char*)> quit_;
   SaveProgress save_{"none", 0, 0, {}};
   std::unique_ptr<SaveJob> job_;
+  std::vector<uint16_t> held_keys_;
+  Done keys_done_;
+  EventLoop::Timer key_timer_;
 };
 
 }  // namespace lodge

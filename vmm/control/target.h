@@ -118,6 +118,10 @@ class ControlTarget {
   virtual void set_actions(const Actions& actions) = 0;
   virtual void quit() = 0;  // soon; answers still go out
   virtual Result<void> inject_nmi() = 0;
+  // What the screen shows, as a PPM image (P6), into an empty file. Error: there is no screen.
+  virtual Result<void> screendump(int fd) = 0;
+  // Keys (Linux's numbers) go down in their order, and up after `hold`; then `done` runs.
+  virtual void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) = 0;
   // The guest shall keep `bytes` of its memory.
   virtual Result<void> set_balloon(uint64_t bytes) = 0;
   virtual Result<void> set_balloon_period(std::chrono::seconds period) = 0;

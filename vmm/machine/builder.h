@@ -37,6 +37,8 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_chipset();
   [[nodiscard]] Result<void> add_serials();
   [[nodiscard]] Result<void> add_disks();
+  [[nodiscard]] Result<void> add_keyboard();
+  [[nodiscard]] Result<void> add_video();
   [[nodiscard]] Result<void> add_ide();
   [[nodiscard]] Result<void> add_nets();
   [[nodiscard]] Result<void> add_small_virtio();

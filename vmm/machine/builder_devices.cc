@@ -1,6 +1,7 @@
 // Devices of the builder: what the configuration asks for, turned into specs for devices/registry.
 #include <algorithm>
 
+#include "base/log.h"
 #include "devices/legacy/pvpanic/device.h"
 #include "devices/pci/chipset.h"
 #include "vmm/config/complete.h"
@@ -101,6 +102,7 @@ Result<void> MachineBuilder::create_devices() {
     TRY_VOID(add_cpu_hotplug());
   }
   TRY_VOID(add_chipset());
+  TRY_VOID(add_keyboard());
   if (config_.debug_console) {
     TRY_VOID(add(DebugConsoleSpec{}));
   }
@@ -111,6 +113,7 @@ Result<void> MachineBuilder::create_devices() {
     TRY_VOID(add(PvPanicSpec{}));
   }
   TRY_VOID(add_serials());
+  TRY_VOID(add_video());
   TRY_VOID(add_small_virtio());
   TRY_VOID(add_nets());
   TRY_VOID(add_ide());
@@ -162,6 +165,33 @@ Result<void> MachineBuilder::add_chipset() {
   TRY_VOID(add_at(IsaBridgeSpec{machine_.pirqs_.get()}, {kPcChipsetSlot, 0}, false));
   TRY_VOID(add(FwCfgSpec{}));
   machine_.fw_cfg_ = dynamic_cast<FwCfg*>(machine_.devices_.back().get());
+  return {};
+}
+
+// Where a kernel is booted directly, nobody types.
+Result<void> MachineBuilder::add_keyboard() {
+  if (!firmware()) {
+    return {};
+  }
+  TRY_VOID(add(I8042Spec{}));
+  machine_.keyboard_ = dynamic_cast<InputSink*>(machine_.devices_.back().get());
+  return {};
+}
+
+Result<void> MachineBuilder::add_video() {
+  if (!config_.video.enabled) {
+    return {};
+  }
+  VgaSpec spec;
+  spec.options.memory = static_cast<uint32_t>(config_.video.memory_mib * kMiB);
+  spec.options.map = [vm = machine_.vm_.get()](uint64_t base, uint64_t size, const std::byte* host) {
+    const uint64_t mapped = host != nullptr ? size : 0;
+    if (const auto outcome = vm->set_slot({kVideoMemorySlot, Gpa{base}, mapped, host, false}); !outcome) {
+      log_error("video0", "video memory at {:#x}: {}", base, outcome.error().message);
+    }
+  };
+  TRY_VOID(add(std::move(spec), config_.video.slot));
+  machine_.screen_ = dynamic_cast<Screen*>(machine_.devices_.back().get());
   return {};
 }
 
@@ -320,8 +350,8 @@ AcpiConfig MachineBuilder::acpi_config() const {
     acpi.reduced.event_gsi = kReducedEventGsi;
   }
   acpi.pci = std::move(pci);
-  acpi.fixed.i8042 = false;  // only its reset line is there
-  acpi.fixed.vga = false;
+  acpi.fixed.i8042 = firmware();  // without it, only the controller's reset line is there
+  acpi.fixed.vga = config_.video.enabled;
   if (firmware()) {
     acpi.fw_cfg_port = FwCfg::kPort;
   }

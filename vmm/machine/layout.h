@@ -28,6 +28,9 @@ inline constexpr uint8_t kSerialIrqs[] = {4, 3, 4, 3};
 
 inline constexpr uint32_t kReducedEventGsi = 9;
 inline constexpr uint32_t kSciGsi = 9;
+// Memory slots of KVM beyond those of RAM and firmware.
+inline constexpr uint32_t kVideoMemorySlot = 32;
+
 inline constexpr uint32_t kFirstPciGsi = 16;  // INTA to INTD spread over 16 to 23
 
 }  // namespace lodge

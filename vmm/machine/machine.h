@@ -136,6 +136,9 @@ class Machine {
   }
   // The IDE controller, or null.
   [[nodiscard]] Piix3Ide* ide() const { return ide_; }
+  // What shows a picture and what takes keys; null: the guest has none.
+  [[nodiscard]] Screen* screen() const { return screen_; }
+  [[nodiscard]] InputSink* keyboard() const { return keyboard_; }
   [[nodiscard]] std::string serial_path(size_t index) const;
   void emit(const MachineEvent& event) const;
 
@@ -211,6 +214,8 @@ class Machine {
   std::map<std::string, Leaving> leaving_;  // by id; no longer among devices_
   std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
+  Screen* screen_ = nullptr;       // null: none, here and below
+  InputSink* keyboard_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
   Piix3Ide* ide_ = nullptr;  // null: no drive is on its bus

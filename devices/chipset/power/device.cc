@@ -68,6 +68,9 @@ Result<void> FixedPower::map() {
     uint16_t size;
   } ranges[] = {{kGpe0, 4}, {kSmiCommand, 2}, {kKeyboardCommand, 1}};
   for (size_t i = 0; i < mappings_.size(); ++i) {
+    if (ranges[i].port == kKeyboardCommand && placed_ == Placed::by_firmware) {
+      continue;  // such a machine has the keyboard controller itself
+    }
     mappings_[i] = TRY(env_.pio.add(ranges[i].port, ranges[i].size, "power0", unowned(blocks_[i])));
   }
   return {};

@@ -65,6 +65,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "cmos-rtc") {
     return CmosRtcSpec{1 * kGiB, 5 * kGiB};
   }
+  if (name == "i8042") {
+    return I8042Spec{};
+  }
   if (name == "debug-console") {
     return DebugConsoleSpec{};
   }
@@ -79,6 +82,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.options.id = "serial0";
     spec.options.backend = make_null_char();
     return spec;
+  }
+  if (name == "vga") {
+    return VgaSpec{{.id = "video0", .memory = 1U << 20, .map = {}}};
   }
   if (name == "ide") {
     IdeSpec spec;

@@ -137,13 +137,53 @@ TEST_CASE("Every command of the table does something sensible with good argument
     client.send(fmt::format("{{\"execute\":\"{}\",\"arguments\":{{{}}}}}", command.name, arguments));
     const std::string line = client.line();
     const bool refused = command.name == "query-balloon" || command.name == "getfd" || command.name == "closefd" ||
-                         command.name == "device_add" || command.name == "set-action";
+                         command.name == "device_add" || command.name == "set-action" || command.name == "screendump" ||
+                         command.name == "send-key";
     INFO(line);
     CHECK(has(line, refused ? "\"error\"" : "\"return\""));
   }
   CHECK(f.target.calls == std::vector<std::string>{"announce t", "balloon 5", "balloon period 5", "resize t 5", "cont",
                                                    "cpu_add 5", "cpu_del 5", "remove t", "nmi", "quit", "save t true",
                                                    "link t true", "stop", "power, reboot", "reset"});
+}
+
+TEST_CASE("Keys are numbers with commas between; they are held for a while") {
+  Fixture f;
+  Client client(f);
+  (void)client.line();
+  client.send(R"({"execute":"send-key","arguments":{"keys":"29,56,111","hold-ms":40}})");
+  CHECK(has(client.line(), "\"return\""));
+  CHECK(f.target.calls == std::vector<std::string>{"keys 29+56+111 for 40 ms"});
+  for (const char* wrong : {"", "0", "29,", "29,,56", "a", "768", "-1", "29 56", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"}) {
+    client.send(fmt::format(R"({{"execute":"send-key","arguments":{{"keys":"{}"}}}})", wrong));
+    INFO(wrong);
+    CHECK(has(client.line(), "\"error\""));
+  }
+  client.send(R"({"execute":"send-key","arguments":{"keys":"29","hold-ms":100000}})");
+  CHECK(has(client.line(), "60000 is the most"));
+  CHECK(f.target.calls.size() == 1);
+}
+
+TEST_CASE("A screen is dumped into a file that was passed, and into nothing else") {
+  Fixture f;
+  Client client(f);
+  (void)client.line();
+  const Fd file(::memfd_create("screen", MFD_CLOEXEC));
+  client.send(R"({"execute":"getfd","arguments":{"fdname":"screen"}})", file.get());
+  CHECK(has(client.line(), "\"return\""));
+  client.send(R"({"execute":"screendump","arguments":{"fdname":"screen"}})");
+  CHECK(has(client.line(), "\"return\""));
+  CHECK(::lseek(file.get(), 0, SEEK_END) == 2);
+  client.send(R"({"execute":"screendump","arguments":{"fdname":"screen"}})");
+  CHECK(has(client.line(), "there is no descriptor 'screen'"));
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const Fd out(ends[0]);
+  const Fd in(ends[1]);
+  client.send(R"({"execute":"getfd","arguments":{"fdname":"pipe"}})", in.get());
+  CHECK(has(client.line(), "\"return\""));
+  client.send(R"({"execute":"screendump","arguments":{"fdname":"pipe"}})");
+  CHECK(has(client.line(), "'pipe' is no file"));
 }
 
 TEST_CASE("What happens at the guest's end is set by words") {
