@@ -76,9 +76,7 @@ Answer<void> domain_set_interface_parameters(Call& call, const DomainSetInterfac
   TRY_VOID(check_flags(args.flags, kChangeFlags, "virDomainSetInterfaceParameters"));
   return change_tuning(
       call, args.dom, args.flags, "domiftune",
-      [&](DomainConfig& config) -> Answer<void> {
-        return change(*TRY(find_interface(config, args.device)), args.params);
-      },
+      [&](DomainConfig& config) -> Answer<void> { return change(*TRY(find_interface(config, args.device)), args.params); },
       [&](const DomainConfig& live, const Run&) -> Answer<void> {
         return apply_bandwidth(*TRY(find_interface(live, args.device)));
       });

@@ -18,7 +18,9 @@ constexpr std::chrono::seconds kTurnPatience{30};  // for the commands before th
 constexpr char kFlush = '\xFF';                    // makes the agent forget a half-read line, and announces its echo
 constexpr size_t kMaxEcho = 4096;                  // longer lines are none
 
-std::chrono::steady_clock::time_point after(std::chrono::milliseconds time) { return std::chrono::steady_clock::now() + time; }
+std::chrono::steady_clock::time_point after(std::chrono::milliseconds time) {
+  return std::chrono::steady_clock::now() + time;
+}
 
 std::unexpected<CallError> unresponsive(std::string_view why) { return call_error(VIR_ERR_AGENT_UNRESPONSIVE, "{}", why); }
 
@@ -47,9 +49,8 @@ Answer<Json> AgentLink::command(const std::string& path, const Json& command, in
   const int seconds = timeout == VIR_DOMAIN_QEMU_AGENT_COMMAND_DEFAULT ? kDefaultSeconds : std::max(timeout, 0);
   const auto turn = TRY(begin(path, seconds > 0 ? std::chrono::seconds(seconds) : kSyncPatience));
   TRY_VOID(send(line_of(command), after(kSyncPatience)));
-  const std::string line = TRY(read_line(timeout == VIR_DOMAIN_QEMU_AGENT_COMMAND_BLOCK
-                                             ? Time::max()
-                                             : after(std::chrono::seconds(std::max(seconds, 1)))));
+  const std::string line = TRY(read_line(
+      timeout == VIR_DOMAIN_QEMU_AGENT_COMMAND_BLOCK ? Time::max() : after(std::chrono::seconds(std::max(seconds, 1)))));
   return result_of(line, text_in(command, "execute"));
 }
 
@@ -231,7 +232,8 @@ Answer<void> AgentLink::receive(Time until) {
 Answer<void> AgentLink::wait_for(short events, Time until) {
   std::array<pollfd, 2> watched{pollfd{socket_.get(), events, 0}, pollfd{left_->get(), POLLIN, 0}};
   while (true) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
     if (until != Time::max() && left <= 0) {
       return unresponsive("Guest agent is not responding: the guest agent does not answer");
     }

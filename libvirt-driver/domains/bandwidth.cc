@@ -32,7 +32,8 @@ std::string bandwidth_script(const std::string& tap, const BandwidthRate& inboun
   if (is_set(outbound)) {
     script += fmt::format(
         "qdisc add dev {0} ingress\n"
-        "filter add dev {0} parent ffff: protocol all u32 match u32 0 0 police rate {1}kbps burst {2}kb mtu 64kb drop flowid :1\n",
+        "filter add dev {0} parent ffff: protocol all u32 match u32 0 0 police rate {1}kbps burst {2}kb mtu 64kb drop "
+        "flowid :1\n",
         tap, *outbound.average, outbound.burst.value_or(*outbound.average));
   }
   return script;
@@ -45,8 +46,9 @@ Answer<void> apply_bandwidth(const DomainInterface& interface) {
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "{}: bandwidth 'floor' needs an interface of type 'network'", who);
   }
   if (!wants_tap(interface) || interface.target.empty()) {
-    return wanted ? Answer<void>(call_error(VIR_ERR_CONFIG_UNSUPPORTED, "{}: bandwidth needs a tap; an interface of type '{}' has none",
-                                            who, xml_word(interface.type)))
+    return wanted ? Answer<void>(call_error(VIR_ERR_CONFIG_UNSUPPORTED,
+                                            "{}: bandwidth needs a tap; an interface of type '{}' has none", who,
+                                            xml_word(interface.type)))
                   : Answer<void>();
   }
   // Not there: nothing to take away. One after another: the first that is not there ends a script.

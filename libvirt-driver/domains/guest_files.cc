@@ -1,6 +1,7 @@
 #include "libvirt-driver/domains/guest_files.h"
 
 #include <fcntl.h>
+#include <libvirt/virterror.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,8 +17,16 @@ namespace {
 
 constexpr int kFirstInherited = 3;  // spawn() gives the child its descriptors from here on
 
-bool binds(const CharSource& source) {
-  return source.type == CharType::unix_socket && source.mode != SocketMode::connect;
+bool binds(const CharSource& source) { return source.type == CharType::unix_socket && source.mode != SocketMode::connect; }
+
+// Whether somebody listens there. A socket that nobody listens on any more is removed.
+bool in_use(const std::string& path) {
+  const auto other = connect_unix(path);
+  struct stat facts{};
+  if (!other && other.error().code == ECONNREFUSED && ::lstat(path.c_str(), &facts) == 0 && S_ISSOCK(facts.st_mode)) {
+    ::unlink(path.c_str());
+  }
+  return other || other.error().code == EAGAIN;
 }
 
 Answer<Fd> named(Result<Fd> fd, std::string_view what) {
@@ -32,16 +41,24 @@ Answer<Fd> named(Result<Fd> fd, std::string_view what) {
 Answer<Fd> open_image(const DomainDisk& disk) {
   const bool direct = disk.driver.cache == DiskCacheMode::none || disk.driver.cache == DiskCacheMode::directsync;
   const bool sync = disk.driver.cache == DiskCacheMode::writethrough || disk.driver.cache == DiskCacheMode::directsync;
-  const int flags = (disk.readonly ? O_RDONLY : O_RDWR) | O_NOCTTY | O_NONBLOCK | (direct ? O_DIRECT : 0) | (sync ? O_DSYNC : 0);
-  return named(open_file(disk.source.path, flags), fmt::format("disk '{}'", disk.target));
+  const int flags =
+      (disk.readonly ? O_RDONLY : O_RDWR) | O_NOCTTY | O_NONBLOCK | (direct ? O_DIRECT : 0) | (sync ? O_DSYNC : 0);
+  auto fd = open_file(disk.source.path, flags);
+  if (!fd && direct && fd.error().code == EINVAL && open_file(disk.source.path, flags & ~O_DIRECT)) {
+    return call_error(VIR_ERR_OPERATION_FAILED,
+                      "disk '{}': the file system of {} has no direct I/O; use cache='writeback' or 'writethrough'",
+                      disk.target, disk.source.path);
+  }
+  return named(std::move(fd), fmt::format("disk '{}'", disk.target));
 }
 
 Answer<std::vector<Fd>> open_vhost(const DomainInterface& interface) {
   std::vector<Fd> fds;
   if (wants_tap(interface) && interface.driver.name == NetDriver::vhost) {
     for (uint32_t i = 0; i < interface.driver.queues.value_or(1); ++i) {
-      fds.push_back(TRY(named(open_file("/dev/vhost-net", O_RDWR),
-                              fmt::format("interface {}: load vhost_net, or use <driver name='qemu'/>", to_xml(interface.mac)))));
+      fds.push_back(
+          TRY(named(open_file("/dev/vhost-net", O_RDWR),
+                    fmt::format("interface {}: load vhost_net, or use <driver name='qemu'/>", to_xml(interface.mac)))));
     }
   }
   return fds;
@@ -54,10 +71,8 @@ Result<Fd> listen_at(const std::string& path) {
     return fail("the socket path '{}' is longer than {} bytes", path, sizeof address.sun_path - 1);
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  if (const auto other = connect_unix(path); other || other.error().code == EAGAIN) {
+  if (in_use(path)) {
     return fail("the socket '{}' is in use by another process; choose another path, or stop that process", path);
-  } else if (other.error().code == ECONNREFUSED) {
-    ::unlink(path.c_str());
   }
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid() || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
@@ -70,9 +85,8 @@ Result<Fd> listen_at(const std::string& path) {
 void remove_guest_files(const std::string& log_file, const DomainConfig& live) {
   remove_empty_backups(log_file, live);
   for_each_char(live, [](const std::string&, const CharSource& source) {
-    struct stat facts{};
-    if (binds(source) && ::lstat(source.path.c_str(), &facts) == 0 && S_ISSOCK(facts.st_mode)) {
-      ::unlink(source.path.c_str());
+    if (binds(source)) {
+      (void)in_use(source.path);  // another guest's stays
     }
   });
 }

@@ -79,8 +79,7 @@ bool become(const Account& account) {
   // Guest memory is pinned for disks (io_uring's registered buffers), which root may without end.
   constexpr rlimit kUnlimited{RLIM_INFINITY, RLIM_INFINITY};
   ::syscall(SYS_prlimit64, 0, RLIMIT_MEMLOCK, &kUnlimited, nullptr);
-  return ::syscall(SYS_setgroups, 0, nullptr) == 0 &&
-         ::syscall(SYS_setresgid, account.gid, account.gid, account.gid) == 0 &&
+  return ::syscall(SYS_setgroups, 0, nullptr) == 0 && ::syscall(SYS_setresgid, account.gid, account.gid, account.gid) == 0 &&
          ::syscall(SYS_setresuid, account.uid, account.uid, account.uid) == 0;
 }
 
@@ -222,7 +221,8 @@ Result<void> run_script(const std::string& program, const std::string& script) {
   }
   TRY_VOID(write_all(input.get(), script));
   ::lseek(input.get(), 0, SEEK_SET);
-  Spawned spawned = TRY(spawn({.command = {program, "-batch", "/proc/self/fd/3"}, .fds = {input.get()}, .output = output.get()}));
+  Spawned spawned = TRY(spawn(
+      {.command = {program, "-batch", "/proc/self/fd/3"}, .fds = {input.get()}, .output = output.get(), .account = {}}));
   TRY_VOID(let_run(spawned, program));
   pollfd watched{spawned.process.pidfd.get(), POLLIN, 0};
   const bool ended = ::poll(&watched, 1, kPatience) > 0;
@@ -233,7 +233,10 @@ Result<void> run_script(const std::string& program, const std::string& script) {
   ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(spawned.process.pidfd.get()), &info, WEXITED);
   if (!ended || info.si_code != CLD_EXITED || info.si_status != 0) {
     const auto said = read_file(fmt::format("/proc/self/fd/{}", output.get()), kMostSaid);
-    return fail("{}: {}", program, !ended ? "it does not end" : said && !said->empty() ? *said : "it failed and said nothing");
+    return fail("{}: {}", program,
+                !ended                   ? "it does not end"
+                : said && !said->empty() ? *said
+                                         : "it failed and said nothing");
   }
   return {};
 }

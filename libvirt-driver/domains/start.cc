@@ -83,7 +83,8 @@ class Starter {
     const Json machine = TRY(machine_json(live_, files_.numbers()));
     const std::string text = machine.dump(-1, ' ', false, Json::error_handler_t::replace);
     description_ = files_.inherit(TRY(memory_file(text)));
-    TRY_VOID(write_log(files_.log(), fmt::format("{}: starting domain '{}', id {}\n{}\n", now_text(), live_.name, run_->id, text),
+    TRY_VOID(write_log(files_.log(),
+                       fmt::format("{}: starting domain '{}', id {}\n{}\n", now_text(), live_.name, run_->id, text),
                        driver_.options().logs));
     log_offset_ = ::lseek(files_.log().file.get(), 0, SEEK_END);
     return {};
@@ -166,6 +167,7 @@ class Starter {
   }
 
   void undo() {
+    files_.close();
     if (run_->process.pid > 0) {
       kill_process(run_->process, SIGKILL);
       (void)wait_for_end(run_->process, 10'000);

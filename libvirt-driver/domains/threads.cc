@@ -21,7 +21,8 @@ Answer<GuestThreads> threads_in(const Process& process, const Json& cpus) {
     const auto number = integer_in<uint32_t>(cpu, "cpu-index");
     const auto thread = integer_in<pid_t>(cpu, "thread-id");
     if (!is_thread_of(process, thread)) {
-      return call_error(VIR_ERR_OPERATION_FAILED, "the monitor names thread {} as vCPU {}'s, which is none of process {}; the "
+      return call_error(VIR_ERR_OPERATION_FAILED,
+                        "the monitor names thread {} as vCPU {}'s, which is none of process {}; the "
                         "guest may have broken out of it, or the vCPU has just gone",
                         thread, number, process.pid);
     }
@@ -39,6 +40,8 @@ Answer<GuestThreads> threads_in(const Process& process, const Json& cpus) {
   return threads;
 }
 
-Answer<GuestThreads> guest_threads(const Run& run) { return threads_in(run.process, TRY(run.monitor->execute("query-cpus"))); }
+Answer<GuestThreads> guest_threads(const Run& run) {
+  return threads_in(run.process, TRY(run.monitor->execute("query-cpus")));
+}
 
 }  // namespace lodge

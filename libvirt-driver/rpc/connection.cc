@@ -435,7 +435,7 @@ void Connection::start_call(Frame frame) {
     return;
   }
   ++running_;
-  auto& pool = logs_in(frame.header)               ? env_.login_workers
+  auto& pool = logs_in(frame.header)              ? env_.login_workers
                : procedure->row->high             ? env_.high_workers
                : procedure->row->group == "agent" ? env_.agent_workers
                                                   : env_.workers;

@@ -111,8 +111,8 @@ class FakeAgent {
 };
 
 // Answers every command with its own name; `before` may do otherwise: false when it has answered.
-std::function<void(FakeAgent::Line&)> honest(
-    std::function<bool(FakeAgent::Line&, const std::string&)> before = [](auto&, auto&) { return true; }) {
+std::function<void(FakeAgent::Line&)> honest(std::function<bool(FakeAgent::Line&, const std::string&)> before =
+                                                 [](auto&, auto&) { return true; }) {
   return [before = std::move(before)](FakeAgent::Line& line) {
     for (Json request = line.command(); request.is_object(); request = line.command()) {
       const std::string name = text_in(request, "execute");
@@ -135,11 +135,12 @@ TEST_CASE("one connection serves all commands of a run") {
 }
 
 TEST_CASE("what an agent says before its echo does not matter") {
-  const std::string rubbish = GENERATE(
-      std::string("rubbish\n"), std::string("{\"return\": {}}\n{\"return\": \"late\"}\n"), std::string("{\"return\": {\"half"),
-      std::string("\xFF{\"return\": 1}\n"), std::string("\xFF\xFF\n\n\xFF"), std::string(size_t{20} << 20, 'x'),
-      std::string("{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\n"),
-      std::string(100000, '[') + "\n");
+  const std::string rubbish =
+      GENERATE(std::string("rubbish\n"), std::string("{\"return\": {}}\n{\"return\": \"late\"}\n"),
+               std::string("{\"return\": {\"half"), std::string("\xFF{\"return\": 1}\n"), std::string("\xFF\xFF\n\n\xFF"),
+               std::string(size_t{20} << 20, 'x'),
+               std::string("{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\n"),
+               std::string(100000, '[') + "\n");
   FakeAgent agent([&](FakeAgent::Line& line) {
     line.write(rubbish);
     honest()(line);
@@ -150,9 +151,9 @@ TEST_CASE("what an agent says before its echo does not matter") {
 }
 
 TEST_CASE("a bad answer is an error, and the next command gets its own") {
-  const std::string bad = GENERATE(std::string("nonsense\n"), std::string("[]\n"), std::string("{}\n"), std::string("5\n"),
-                                   std::string("{\"error\": 5}\n"), std::string(size_t{20} << 20, 'x'),
-                                   std::string(100000, '{') + "\n");
+  const std::string bad =
+      GENERATE(std::string("nonsense\n"), std::string("[]\n"), std::string("{}\n"), std::string("5\n"),
+               std::string("{\"error\": 5}\n"), std::string(size_t{20} << 20, 'x'), std::string(100000, '{') + "\n");
   FakeAgent agent(honest([&](FakeAgent::Line& line, const std::string& name) {
     if (name == "bad") {
       line.write(bad);

@@ -15,7 +15,7 @@ class Sleeper {
  public:
   Sleeper() {
     null_ = *open_file("/dev/null", O_WRONLY);
-    spawned_ = *spawn({.command = {"/bin/sleep", "1000"}, .fds = {}, .output = null_.get()});
+    spawned_ = *spawn({.command = {"/bin/sleep", "1000"}, .fds = {}, .output = null_.get(), .account = {}});
     REQUIRE(let_run(spawned_, "sleep"));
   }
   ~Sleeper() { end(); }
@@ -44,7 +44,8 @@ TEST_CASE("a thread that a monitor names must be its own") {
   REQUIRE(threads);
   CHECK(threads->vcpus.at(3) == own);
   CHECK(threads->others.empty());
-  for (const int64_t named : {int64_t{other.process().pid}, int64_t{::getpid()}, int64_t{1}, int64_t{0}, int64_t{-1}, int64_t{own} << 32}) {
+  for (const int64_t named :
+       {int64_t{other.process().pid}, int64_t{::getpid()}, int64_t{1}, int64_t{0}, int64_t{-1}, int64_t{own} << 32}) {
     INFO(named);
     const auto refused = threads_in(monitor.process(), told(named));
     REQUIRE_FALSE(refused);
