@@ -59,8 +59,9 @@ Answer<void> change(lodge::DomainInterface& interface, std::span<const TypedPara
     }
     const bool inwards = field->rate == &lodge::DomainInterface::inbound;
     (inwards ? in : out) = true;
+    BandwidthRate& rate = inwards ? inbound : outbound;  // by name: g++ 12 assigns to a copy of (a ? b : c).*d
     if (value != 0) {
-      (inwards ? inbound : outbound).*field->value = static_cast<uint64_t>(value);
+      rate.*field->value = static_cast<uint64_t>(value);
     }
   }
   if (in) {

@@ -52,7 +52,7 @@ def test_the_monitor_is_nobody_and_the_guest_works(daemon, guest, shared_folder,
     assert status["Uid"].split() == [str(NOBODY)] * 4 and status["Gid"].split() == [str(NOBODY)] * 4
     assert status["Groups"].split() == [] and int(status["CapEff"], 16) == 0 and int(status["CapPrm"], 16) == 0
     guest.run("echo kept > /root/word && sync && echo second > /dev/ttyS1")
-    guest.run("(read -r word < /dev/virtio-ports/org.lodge.test; [ $word = off ] && poweroff -f) >/dev/null 2>&1 &")
+    guest.run(f"(until read -r word < /dev/virtio-ports/{CHANNEL} && [ $word = off ]; do :; done; poweroff -f) >/dev/null 2>&1 &")
     assert os.stat(shared_root).st_uid == 0 and os.stat(shared_root).st_mode & 0o777 == 0o600
     for name, word in (("serial.log", b"LODGE-AGENT"), ("serial2.out", b"second")):
         path = f"{shared_folder}/{name}"
