@@ -1,4 +1,5 @@
-// Where a log goes. A daemon's: several places, each with a level of its own. A monitor's: standard error, as large as it may be.
+// Where a log goes. A daemon's: several places, each with a level of its own. A monitor's: standard error, as large as it
+// may be.
 #pragma once
 
 #include <string>

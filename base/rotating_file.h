@@ -1,5 +1,5 @@
-// RotatingFile: a log that never grows beyond its limit. When it is full its text moves into the first backup, that one's into
-// the second and so on; the last one's is gone. Without backups the file starts over.
+// RotatingFile: a log that never grows beyond its limit. When it is full its text moves into the first backup, that one's
+// into the second and so on; the last one's is gone. Without backups the file starts over.
 //
 // Texts move, not names: whoever has only the open descriptors (a confined monitor, with its daemon away) can do it.
 #pragma once

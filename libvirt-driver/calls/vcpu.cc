@@ -53,10 +53,7 @@ Answer<DomainGetVcpusRet> domain_get_vcpus(Call& call, const DomainGetVcpusArgs&
       break;
     }
     const ThreadStat stat = thread_stat(run->process.pid, thread);
-    reply.info.push_back({.number = number,
-                          .state = VIR_VCPU_RUNNING,
-                          .cpu_time = stat.time,
-                          .cpu = stat.processor});
+    reply.info.push_back({.number = number, .state = VIR_VCPU_RUNNING, .cpu_time = stat.time, .cpu = stat.processor});
     if (args.maplen > 0) {
       const auto set = thread_cpus(thread);
       const CpuBitmap map = to_bitmap(set ? *set : IdSet(), static_cast<size_t>(args.maplen));

@@ -2,7 +2,8 @@
 // command ends in time with an answer or an error, and the next one starts afresh.
 //
 // One command at a time. Each begins with guest-sync-delimited: all that comes before the agent's echo, which a byte of its
-// own announces, is dropped: late answers, half lines, rubbish. Agents too old for it get guest-sync. Any worker; commands wait.
+// own announces, is dropped: late answers, half lines, rubbish. Agents too old for it get guest-sync. Any worker; commands
+// wait.
 #pragma once
 
 #include <atomic>
@@ -19,9 +20,9 @@ namespace lodge {
 
 class AgentLink {
  public:
-  static constexpr size_t kMaxAnswer = size_t{16} << 20;      // guest-file-read and the like
-  static constexpr std::chrono::seconds kSyncPatience{5};     // an agent that is there answers at once
-  static constexpr int kMaxWaiting = 3;                       // commands that wait for the one under way; more are refused
+  static constexpr size_t kMaxAnswer = size_t{16} << 20;   // guest-file-read and the like
+  static constexpr std::chrono::seconds kSyncPatience{5};  // an agent that is there answers at once
+  static constexpr int kMaxWaiting = 3;                    // commands that wait for the one under way; more are refused
 
   // Sends a command over the socket at `path`, and gives the value of "return". `timeout`: s, or
   // VIR_DOMAIN_QEMU_AGENT_COMMAND_* (block, default: 5 s, nowait). Errors: AGENT_UNRESPONSIVE, OPERATION_TIMEOUT when too
@@ -56,9 +57,9 @@ class AgentLink {
   std::optional<EventFd> left_;  // signalled by guest_left(); made with the first connection
   // Of whoever has the turn.
   Fd socket_;
-  std::string text_;     // received, not yet looked at
-  bool plain_ = false;   // the agent knows guest-sync only
-  uint32_t token_ = 0;   // the echo that is waited for
+  std::string text_;    // received, not yet looked at
+  bool plain_ = false;  // the agent knows guest-sync only
+  uint32_t token_ = 0;  // the echo that is waited for
 };
 
 }  // namespace lodge

@@ -12,6 +12,7 @@ namespace lodge {
 // OPERATION_FAILED with what tc says.
 [[nodiscard]] Answer<void> apply_bandwidth(const DomainInterface& interface);
 // The lines that tc is told.
-[[nodiscard]] std::string bandwidth_script(const std::string& tap, const BandwidthRate& inbound, const BandwidthRate& outbound);
+[[nodiscard]] std::string bandwidth_script(const std::string& tap, const BandwidthRate& inbound,
+                                           const BandwidthRate& outbound);
 
 }  // namespace lodge

@@ -31,9 +31,9 @@ struct MachineFds {
   std::map<std::string, int> disks;              // by the alias
   std::map<std::string, std::vector<int>> taps;  // by the interface's alias
   std::map<std::string, std::vector<int>> vhosts;
-  std::map<std::string, CharFds> chars;          // by the alias
-  LogFds log;                                    // the monitor's own; its file is standard error
-  uint64_t max_log = 0;                          // bytes that each of them may have
+  std::map<std::string, CharFds> chars;  // by the alias
+  LogFds log;                            // the monitor's own; its file is standard error
+  uint64_t max_log = 0;                  // bytes that each of them may have
 };
 
 // CONFIG_UNSUPPORTED with the element's path for what the monitor cannot do.

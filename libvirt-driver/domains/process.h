@@ -45,8 +45,8 @@ struct Spawned {
 [[nodiscard]] bool wait_for_end(const Process& process, int milliseconds);
 void kill_process(const Process& process, int signal);
 
-// Runs a helper of the host's ("/usr/sbin/tc") over a script that it reads with -batch, to its end, for some seconds at most.
-// Error: what it says.
+// Runs a helper of the host's ("/usr/sbin/tc") over a script that it reads with -batch, to its end, for some seconds at
+// most. Error: what it says.
 [[nodiscard]] Result<void> run_script(const std::string& program, const std::string& script);
 
 }  // namespace lodge

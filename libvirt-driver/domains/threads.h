@@ -1,5 +1,5 @@
-// The threads of a guest's monitor. Which is a vCPU's the monitor says, and a guest that has broken out speaks for it: a number
-// counts only if the kernel has that thread under the monitor's own process. Any worker.
+// The threads of a guest's monitor. Which is a vCPU's the monitor says, and a guest that has broken out speaks for it: a
+// number counts only if the kernel has that thread under the monitor's own process. Any worker.
 #pragma once
 
 #include <map>

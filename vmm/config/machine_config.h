@@ -149,9 +149,9 @@ struct SmbiosSettings {
 
 // How large an inherited log may become, and where its text moves when it is full (base/rotating_file.h).
 struct LogLimit {
-  uint32_t log = 2;              // its descriptor: a log_fd, the fd of a file, or 2: the monitor's own log
-  uint64_t max_size = 0;         // bytes; 0: no limit
-  std::vector<int> backup_fds;   // the newest first; none: it starts over
+  uint32_t log = 2;             // its descriptor: a log_fd, the fd of a file, or 2: the monitor's own log
+  uint64_t max_size = 0;        // bytes; 0: no limit
+  std::vector<int> backup_fds;  // the newest first; none: it starts over
 };
 
 struct MachineConfig {

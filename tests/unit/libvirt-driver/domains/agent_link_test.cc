@@ -45,7 +45,9 @@ class FakeAgent {
         text.remove_prefix(static_cast<size_t>(n));
       }
     }
-    void echo(const Json& sync) const { write(std::string("\xFF") + Json{{"return", sync["arguments"]["id"]}}.dump() + "\n"); }
+    void echo(const Json& sync) const {
+      write(std::string("\xFF") + Json{{"return", sync["arguments"]["id"]}}.dump() + "\n");
+    }
     // The command after its sync, which is answered as it should be.
     Json command() {
       Json request = read();
