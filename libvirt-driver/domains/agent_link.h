@@ -2,8 +2,7 @@
 // command ends in time with an answer or an error, and the next one starts afresh.
 //
 // One command at a time. Each begins with guest-sync-delimited: all that comes before the agent's echo, which a byte of its
-// own announces, is dropped: late answers, half lines, rubbish. Agents too old for it get guest-sync. Any worker; commands
-// wait.
+// own announces, is dropped: late answers, half lines, rubbish. Agents too old for it get guest-sync. Any worker.
 #pragma once
 
 #include <atomic>

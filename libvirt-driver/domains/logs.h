@@ -29,8 +29,7 @@ struct OpenLog {
 // Backups that were never needed, once the guest has ended: of its log and of what its definition names.
 void remove_empty_backups(const std::string& log_file, const DomainConfig& live);
 
-// Calls fn(alias, source) for each character device that a definition describes; a console that is a serial port's twin is
-// none.
+// Calls fn(alias, source) for each character device of a definition; a console that is a serial port's twin is none.
 template <class Config, class Fn>
 void for_each_char(Config& config, Fn fn) {
   for (auto& serial : config.devices.serials) {

@@ -52,7 +52,6 @@ def test_the_monitor_is_nobody_and_the_guest_works(daemon, guest, shared_folder,
     assert status["Uid"].split() == [str(NOBODY)] * 4 and status["Gid"].split() == [str(NOBODY)] * 4
     assert status["Groups"].split() == [] and int(status["CapEff"], 16) == 0 and int(status["CapPrm"], 16) == 0
     guest.run("echo kept > /root/word && sync && echo second > /dev/ttyS1")
-    guest.run(f"(until read -r word < /dev/virtio-ports/{CHANNEL} && [ $word = off ]; do :; done; poweroff -f) >/dev/null 2>&1 &")
     assert os.stat(shared_root).st_uid == 0 and os.stat(shared_root).st_mode & 0o777 == 0o600
     for name, word in (("serial.log", b"LODGE-AGENT"), ("serial2.out", b"second")):
         path = f"{shared_folder}/{name}"
@@ -78,9 +77,10 @@ def test_disks_of_root_come_and_go(daemon, guest, shared_folder):
 def test_a_daemon_that_comes_back_learns_why_the_guest_ended(daemon, guest, shared_folder):
     """The monitor keeps the file for it open from the start; sockets that the definition names go with the guest."""
     process = monitors()["web"]
-    daemon.kill()
     with socket.socket(socket.AF_UNIX) as channel:
         channel.connect(f"{shared_folder}/channel")
+        guest.run(f"(until read -r word < /dev/virtio-ports/{CHANNEL} && [ $word = off ]; do :; done; poweroff -f) >/dev/null 2>&1 &")
+        daemon.kill()
         channel.sendall(b"off\n")
         until(lambda: not os.path.exists(f"/proc/{process}"), "the guest ends", places.BOOT_SECONDS)
     daemon.start()
