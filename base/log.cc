@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 
 #include <spdlog/logger.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
@@ -37,6 +39,21 @@ std::unique_ptr<spdlog::logger>& logger() {
   }();
   return instance;
 }
+
+class RotatingSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  RotatingSink(Fd file, LogRoom room) : file_(std::move(file), std::move(room)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    (void)file_.write({line.data(), line.size()});
+  }
+  void flush_() override {}
+
+  RotatingFile file_;
+};
 
 }  // namespace
 
@@ -69,6 +86,16 @@ Result<void> log_to(const std::vector<LogPlace>& places) {
   made->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
   made->flush_on(spdlog::level::debug);
   logger() = std::move(made);
+  return {};
+}
+
+Result<void> limit_log(LogRoom room) {
+  Fd file(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!file.valid()) {
+    return fail_errno(errno, "duplicate standard error");
+  }
+  auto sink = std::make_shared<RotatingSink>(std::move(file), std::move(room));
+  logger()->sinks() = {std::move(sink)};
   return {};
 }
 

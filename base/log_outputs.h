@@ -1,4 +1,5 @@
-// Where a daemon's log goes: several places, each with a level of its own.
+// Where a log goes. A daemon's: several places, each with a level of its own. A monitor's: standard error, as large as it
+// may be.
 #pragma once
 
 #include <string>
@@ -6,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "base/rotating_file.h"
 
 namespace lodge {
 
@@ -16,5 +18,8 @@ struct LogPlace {
 
 // Replaces the places; main thread, before other threads exist. Error: a file that cannot be written.
 [[nodiscard]] Result<void> log_to(const std::vector<LogPlace>& places);
+
+// Standard error keeps to its room; main thread, before log_init().
+[[nodiscard]] Result<void> limit_log(LogRoom room);
 
 }  // namespace lodge

@@ -343,7 +343,14 @@ Result<void> run_daemon(const DaemonOptions& options) {
                           .log = config.log_dir,
                           .monitor = config.monitor_path};
   driver_options.session = options.session;
+  driver_options.logs = {.max_size = static_cast<uint64_t>(config.max_size),
+                         .max_backups = static_cast<uint32_t>(config.max_backups)};
   driver_options.uri = options.session ? "lodge:///session" : "lodge:///system";
+  if (!options.session) {
+    driver_options.account = TRY_CONTEXT(
+        find_account({.user = config.monitor_user, .group = config.monitor_group, .must_exist = config.monitor_account_set}),
+        file);
+  }
   TRY_VOID(make_folders(driver_options.paths));
   const Fd lock = TRY(lock_instance(config.run_dir + "/virtlodged.pid"));
   const rpc::ProcedureTable procedures(all_calls());

@@ -7,9 +7,9 @@
 
 namespace lodge {
 
-Result<EndFile> EndFile::create(const std::string& path) {
-  if (path.empty()) {
-    return EndFile(Fd());
+Result<EndFile> EndFile::create(const std::string& path, Fd open) {
+  if (path.empty() || open.valid()) {
+    return EndFile(std::move(open));
   }
   auto fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_NONBLOCK);
   if (!fd) {

@@ -14,8 +14,8 @@ namespace lodge {
 
 class EndFile {
  public:
-  // An empty path: no file, write() does nothing. What the file had is gone.
-  [[nodiscard]] static Result<EndFile> create(const std::string& path);
+  // Opens the path, or takes the open file. Neither: write() does nothing. What the file had is gone.
+  [[nodiscard]] static Result<EndFile> create(const std::string& path, Fd open = {});
   // The whole line in one system call. `detail`: for errors.
   void write(std::string_view reason, int exit_status, std::string_view detail = {}) const;
 

@@ -69,6 +69,9 @@ int run(const std::vector<std::string>& arguments) {
     fmt::print("{}", lodge::to_json(request->config));
     return 0;
   }
+  if (const auto outcome = lodge::limit_logs(request->config); !outcome) {
+    return complain(outcome.error().message, kError);
+  }
   lodge::log_init(request->config.name, request->log_level);
   const auto status = lodge::run_guest(request->config, saved.get());
   return status ? *status : complain(status.error().message, kError);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "base/log_outputs.h"
 #include "devices/core/char_backend.h"
 #include "migration/save_file.h"
 #include "vmm/control/machine_target.h"
@@ -115,7 +116,7 @@ Result<Ending> run_until_end(const MachineConfig& config, const SavedGuest* save
 }  // namespace
 
 Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
-  const EndFile end_file = TRY(EndFile::create(config.end_file));
+  const EndFile end_file = TRY(EndFile::create(config.end_file, Fd(config.end_fd)));
   const auto ending = run_until_end(config, saved);
   if (!ending) {
     end_file.write("error", 1, ending.error().message);
@@ -123,6 +124,22 @@ Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved) {
   }
   end_file.write(ending->reason, ending->status);  // last: images, taps and files are free by now
   return ending->status;
+}
+
+Result<void> limit_logs(const MachineConfig& config) {
+  for (const LogLimit& wanted : config.log_limits) {
+    LogRoom room;
+    room.limit = wanted.max_size;
+    for (const int fd : wanted.backup_fds) {
+      room.backups.emplace_back(fd);
+    }
+    if (wanted.log == STDERR_FILENO) {
+      TRY_VOID(limit_log(std::move(room)));
+    } else {
+      set_log_room(static_cast<int>(wanted.log), std::move(room));
+    }
+  }
+  return {};
 }
 
 }  // namespace lodge

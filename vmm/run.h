@@ -11,4 +11,7 @@ class SavedGuest;
 // The process's exit status, or why the guest did not start. `saved`: continue this guest, whose machine `config` describes.
 [[nodiscard]] Result<int> run_guest(const MachineConfig& config, const SavedGuest* saved);
 
+// Takes the descriptors of log_limits, before anything is logged.
+[[nodiscard]] Result<void> limit_logs(const MachineConfig& config);
+
 }  // namespace lodge

@@ -121,6 +121,9 @@ Result<std::unique_ptr<CharBackend>> open_stdio_char() {
 }
 
 std::unique_ptr<CharBackend> make_file_char(Fd file) {
+  if (LogRoom room = take_log_room(file.get()); room.limit != 0) {
+    return make_limited_file_char(std::move(file), std::move(room));
+  }
   return std::make_unique<PairChar>(Fd(), std::move(file), std::string());
 }
 

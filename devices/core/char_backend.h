@@ -71,7 +71,8 @@ void restore_stdio_terminal();
 [[nodiscard]] Result<std::unique_ptr<CharBackend>> open_pty_char();
 
 // Everything that the guest writes to `inner` goes to `log` as well, also while nobody is on the other side. A log that
-// takes no more (a full disk) loses output, and says so once.
+// takes no more (a full disk) loses output, and says so once. One whose room is known (base/rotating_file.h) keeps to it, as
+// does the file of make_file_char.
 [[nodiscard]] std::unique_ptr<CharBackend> make_logged_char(std::unique_ptr<CharBackend> inner, Fd log, std::string name);
 [[nodiscard]] Result<Fd> open_char_log(const std::string& path, bool append);
 

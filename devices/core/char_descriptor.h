@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/mutex.h"
+#include "base/rotating_file.h"
 #include "devices/core/char_backend.h"
 
 namespace lodge {
@@ -67,5 +68,8 @@ class DescriptorChar : public CharBackend {
 
 // Non-blocking mode for a descriptor that is ours alone.
 void set_nonblocking(int fd);
+
+// A file that keeps to its room; no input (char_logged.cc).
+[[nodiscard]] std::unique_ptr<CharBackend> make_limited_file_char(Fd file, LogRoom room);
 
 }  // namespace lodge

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/rotating_file.h"
 #include "devices/core/char_descriptor.h"
 
 namespace lodge {
@@ -10,10 +11,8 @@ namespace {
 
 class LoggedChar final : public CharBackend {
  public:
-  LoggedChar(std::unique_ptr<CharBackend> inner, Fd log, std::string name)
-      : inner_(std::move(inner)), log_(std::move(log)), name_(std::move(name)) {
-    set_nonblocking(log_.get());  // for pipes
-  }
+  LoggedChar(std::unique_ptr<CharBackend> inner, Fd log, LogRoom room, std::string name)
+      : inner_(std::move(inner)), log_(std::move(log), std::move(room)), name_(std::move(name)) {}
 
   void attach(EventLoop& loop, Client client) override { inner_->attach(loop, std::move(client)); }
   void detach() override { inner_->detach(); }
@@ -32,22 +31,14 @@ class LoggedChar final : public CharBackend {
 
  private:
   void keep(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(log_.get(), bytes.data(), bytes.size());
-      if (n > 0) {
-        bytes = bytes.subspan(static_cast<size_t>(n));
-      } else if (n == 0 || errno != EINTR) {
-        if (!std::exchange(lost_, true)) {
-          log_warning("char", "the log '{}' takes no more: {}; output is missing in it", name_,
-                      std::generic_category().message(errno));
-        }
-        return;
-      }
+    const auto kept = log_.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    if (!kept && !std::exchange(lost_, true)) {
+      log_warning("char", "the log '{}' takes no more: {}; output is missing in it", name_, kept.error().message);
     }
   }
 
   std::unique_ptr<CharBackend> inner_;
-  Fd log_;
+  RotatingFile log_;
   std::string name_;
   bool lost_ = false;
 };
@@ -55,7 +46,13 @@ class LoggedChar final : public CharBackend {
 }  // namespace
 
 std::unique_ptr<CharBackend> make_logged_char(std::unique_ptr<CharBackend> inner, Fd log, std::string name) {
-  return std::make_unique<LoggedChar>(std::move(inner), std::move(log), std::move(name));
+  set_nonblocking(log.get());  // for pipes
+  LogRoom room = take_log_room(log.get());
+  return std::make_unique<LoggedChar>(std::move(inner), std::move(log), std::move(room), std::move(name));
+}
+
+std::unique_ptr<CharBackend> make_limited_file_char(Fd file, LogRoom room) {
+  return std::make_unique<LoggedChar>(make_null_char(), std::move(file), std::move(room), "file");
 }
 
 Result<Fd> open_char_log(const std::string& path, bool append) {

@@ -33,6 +33,7 @@ using Bindings = std::span<const rpc::Binding>;
 [[nodiscard]] Bindings device_calls();
 [[nodiscard]] Bindings block_calls();
 [[nodiscard]] Bindings interface_calls();
+[[nodiscard]] Bindings bandwidth_calls();
 [[nodiscard]] Bindings stats_calls();
 [[nodiscard]] Bindings event_calls();
 [[nodiscard]] Bindings console_calls();

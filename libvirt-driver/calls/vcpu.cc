@@ -5,6 +5,7 @@
 #include "libvirt-driver/calls/calls.h"
 #include "libvirt-driver/domains/affinity.h"
 #include "libvirt-driver/domains/proc_stat.h"
+#include "libvirt-driver/domains/threads.h"
 
 namespace lodge {
 namespace {
@@ -45,18 +46,14 @@ Answer<DomainGetVcpusRet> domain_get_vcpus(Call& call, const DomainGetVcpusArgs&
   if (args.maxinfo < 0 || args.maplen < 0 || int64_t{args.maxinfo} * args.maplen > int64_t{8} << 20) {
     return call_error(VIR_ERR_RPC, "{} vCPUs with maps of {} bytes are too many", args.maxinfo, args.maplen);
   }
-  const Json cpus = TRY(run->monitor->execute("query-cpus"));
+  const GuestThreads threads = TRY(guest_threads(*run));
   DomainGetVcpusRet reply;
-  for (const Json& cpu : cpus) {
+  for (const auto& [number, thread] : threads.vcpus) {
     if (static_cast<int64_t>(reply.info.size()) >= args.maxinfo) {
       break;
     }
-    const auto thread = integer_in<pid_t>(cpu, "thread-id");
     const ThreadStat stat = thread_stat(run->process.pid, thread);
-    reply.info.push_back({.number = integer_in<uint32_t>(cpu, "cpu-index"),
-                          .state = VIR_VCPU_RUNNING,
-                          .cpu_time = stat.time,
-                          .cpu = stat.processor});
+    reply.info.push_back({.number = number, .state = VIR_VCPU_RUNNING, .cpu_time = stat.time, .cpu = stat.processor});
     if (args.maplen > 0) {
       const auto set = thread_cpus(thread);
       const CpuBitmap map = to_bitmap(set ? *set : IdSet(), static_cast<size_t>(args.maplen));
@@ -97,13 +94,12 @@ Answer<void> pin_vcpu(Call& call, const DomainName& name, uint32_t vcpu, std::sp
   const IdSet cpus = TRY(wanted_set(bitmap));
   if (which.live) {
     const auto run = TRY(Driver::running(view));
-    const Json threads = TRY(run->monitor->execute("query-cpus"));
-    const auto it =
-        std::ranges::find_if(threads, [vcpu](const Json& cpu) { return integer_in<uint32_t>(cpu, "cpu-index") == vcpu; });
+    const auto threads = TRY(guest_threads(*run)).vcpus;
+    const auto it = threads.find(vcpu);
     if (it == threads.end()) {
       return call_error(VIR_ERR_INVALID_ARG, "vcpu {} is out of range of live cpu count {}", vcpu, threads.size());
     }
-    TRY_VOID(pin_thread(integer_in<pid_t>(*it, "thread-id"), cpus));
+    TRY_VOID(pin_thread(it->second, cpus));
     DomainConfig live = *view.live;
     set_pin(live.cpu_tune.vcpu_pins, vcpu, cpus);
     call.driver.replace_live(domain, std::move(live));

@@ -68,6 +68,8 @@ constexpr std::array kKeys{
     ConfigKey{"keepalive_count", NumberKey{&DaemonConfig::keepalive_count, 0, 10000}},
     ConfigKey{"log_level", NumberKey{&DaemonConfig::log_level, 1, 4}},
     ConfigKey{"log_outputs", LogOutputsKey{}},
+    ConfigKey{"max_size", NumberKey{&DaemonConfig::max_size, 4096, INT32_MAX}},
+    ConfigKey{"max_backups", NumberKey{&DaemonConfig::max_backups, 0, 32}},
     ConfigKey{"host_uuid", HostUuidKey{}},
     ConfigKey{"host_uuid_source", HostUuidSourceKey{}},
     ConfigKey{"alias_qemu_socket", BoolKey{&DaemonConfig::alias_qemu_socket}},

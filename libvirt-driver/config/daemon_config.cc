@@ -86,6 +86,9 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text, std::string_view
   if (std::none_of(entries.begin(), entries.end(), [](const ConfEntry& e) { return e.key == "log_outputs"; })) {
     config.log_outputs = {{config.log_level, ""}};
   }
+  config.monitor_account_set = std::any_of(entries.begin(), entries.end(), [](const ConfEntry& e) {
+    return e.key == "monitor_user" || e.key == "monitor_group";
+  });
   TRY_VOID(check_together(config, file));
   return config;
 }

@@ -70,6 +70,10 @@ struct DaemonConfig {
   int32_t log_level = 3;  // for outputs that name none
   std::vector<LogOutput> log_outputs = {{3, ""}};
 
+  // Guests' logs, as virtlogd.conf has them.
+  int32_t max_size = 2 << 20;  // bytes; a full log's text moves into its backups
+  int32_t max_backups = 3;
+
   std::optional<HostUuid> host_uuid;
   HostUuidSource host_uuid_source = HostUuidSource::smbios;
 
@@ -78,6 +82,7 @@ struct DaemonConfig {
   std::string monitor_path = "/usr/libexec/lodge-vmm";
   std::string monitor_user = "lodge-vmm";
   std::string monitor_group = "kvm";
+  bool monitor_account_set = false;                  // the file names one of them: it must exist
   std::string config_dir = "/etc/libvirt/lodge";     // definitions of guests
   std::string run_dir = "/run/libvirt/lodge";        // running guests: sockets, state
   std::string state_dir = "/var/lib/libvirt/lodge";  // saved guests, snapshots, firmware variables

@@ -3,7 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <filesystem>
+#include "libvirt-driver/domains/threads.h"
 
 namespace lodge {
 namespace {
@@ -82,12 +82,8 @@ Answer<void> apply_affinity(const DomainConfig& live, Run& run) {
   if (common.ids.empty() && !emulator && live.cpu_tune.vcpu_pins.empty()) {
     return {};
   }
-  const Json cpus = TRY(run.monitor->execute("query-cpus"));
-  std::vector<pid_t> vcpu_threads;
-  for (const Json& cpu : cpus) {
-    const auto index = integer_in<uint32_t>(cpu, "cpu-index");
-    const auto thread = integer_in<pid_t>(cpu, "thread-id");
-    vcpu_threads.push_back(thread);
+  const GuestThreads threads = TRY(guest_threads(run));
+  for (const auto& [index, thread] : threads.vcpus) {
     const IdSet* wanted = &common;
     for (const CpuPin& pin : live.cpu_tune.vcpu_pins) {
       if (pin.id == index) {
@@ -100,12 +96,8 @@ Answer<void> apply_affinity(const DomainConfig& live, Run& run) {
   }
   const IdSet& rest = emulator ? live.cpu_tune.emulator_pin : common;
   if (!rest.ids.empty()) {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", run.process.pid), ignored)) {
-      const pid_t thread = std::stoi(entry.path().filename());
-      if (std::ranges::find(vcpu_threads, thread) == vcpu_threads.end()) {
-        TRY_VOID(pin_thread(thread, rest));
-      }
+    for (const pid_t thread : threads.others) {
+      TRY_VOID(pin_thread(thread, rest));
     }
   }
   return {};

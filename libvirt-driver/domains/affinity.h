@@ -16,7 +16,7 @@ using CpuBitmap = std::vector<uint8_t>;
 // All of the host's processors that are there.
 [[nodiscard]] uint32_t host_cpu_count();
 
-// Pins a thread (or a process's main thread). Error: SYSTEM_ERROR naming thread and set.
+// Pins a thread that threads.h knows to be the guest's. Error: SYSTEM_ERROR naming thread and set.
 [[nodiscard]] Answer<void> pin_thread(pid_t thread, const IdSet& cpus);
 [[nodiscard]] Answer<IdSet> thread_cpus(pid_t thread);
 

@@ -10,8 +10,10 @@ void Driver::channel_changed(const DomainPtr& domain, const std::string& channel
   const ChannelState state = open ? ChannelState::connected : ChannelState::disconnected;
   bool changed = false;
   bool agent = false;
+  std::shared_ptr<Run> run;
   const rpc::DomainName who = domain->change([&](DomainView& view) {
     if (view.live) {
+      run = view.run;
       auto live = std::make_shared<DomainConfig>(*view.live);
       for (DomainChannel& one : live->devices.channels) {
         if ((channel.empty() || one.name == channel) && !one.name.empty() && one.state != state) {
@@ -26,6 +28,9 @@ void Driver::channel_changed(const DomainPtr& domain, const std::string& channel
   });
   if (changed) {
     write_status(domain);
+  }
+  if (run && !open && (channel.empty() || channel == kAgentChannel)) {
+    run->agent.guest_left();
   }
   if (agent) {
     events_.emit(VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,

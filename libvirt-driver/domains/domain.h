@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "libvirt-driver/domains/agent_link.h"
 #include "libvirt-driver/domains/cgroup.h"
 #include "libvirt-driver/domains/monitor.h"
 #include "libvirt-driver/domains/process.h"
@@ -39,7 +40,7 @@ struct Run {
   std::atomic<int64_t> refused_vcpu{-1};  // the last one that the guest would not let go
   std::atomic<int> agent_timeout{-1};     // s; VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_*
 
-  std::timed_mutex agent_turn;  // conversations with the guest's agent, one at a time
+  AgentLink agent;
 
   // finished(): its monitor has ended and all is cleaned up.
   void finish();

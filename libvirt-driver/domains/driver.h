@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "libvirt-driver/domains/domain_list.h"
+#include "libvirt-driver/domains/logs.h"
 #include "libvirt-driver/domains/store.h"
 #include "libvirt-driver/events/event_hub.h"
 #include "libvirt-driver/host/host_service.h"
@@ -21,6 +22,8 @@ struct DriverOptions {
   DriverPaths paths;
   std::string uri = "lodge:///system";
   bool session = false;  // of one user, not of the host
+  LogLimits logs;
+  std::optional<Account> account;  // whom monitors run as; none: as we do
 };
 
 class Driver {

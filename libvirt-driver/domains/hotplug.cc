@@ -1,11 +1,12 @@
 #include "libvirt-driver/domains/hotplug.h"
 
-#include <fcntl.h>
 #include <libvirt/libvirt.h>
 
 #include <algorithm>
 
 #include "base/log.h"
+#include "libvirt-driver/domains/bandwidth.h"
+#include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/domains/taps.h"
 #include "libvirt-driver/xml/domain_defaults.h"
@@ -25,18 +26,6 @@ Answer<void> pass(Monitor& monitor, const std::string& name, Fd fd) {
   fds.push_back(std::move(fd));
   TRY(monitor.execute("getfd", {{"fdname", name}}, std::move(fds), Monitor::kPatience));
   return {};
-}
-
-// The image as the monitor would open it itself.
-Answer<Fd> open_image(const DomainDisk& disk) {
-  const bool direct = disk.driver.cache == DiskCacheMode::none || disk.driver.cache == DiskCacheMode::directsync;
-  const bool sync = disk.driver.cache == DiskCacheMode::writethrough || disk.driver.cache == DiskCacheMode::directsync;
-  auto fd =
-      open_file(disk.source.path, (disk.readonly ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0) | (sync ? O_DSYNC : 0));
-  if (!fd) {
-    return std::unexpected(CallError(context(fd.error(), fmt::format("disk '{}'", disk.target)).error()));
-  }
-  return std::move(*fd);
 }
 
 Answer<void> plug_disk(Monitor& monitor, const DomainDisk& disk) {
@@ -60,16 +49,26 @@ Answer<void> plug_interface(Monitor& monitor, DomainInterface& interface) {
   Json settings = TRY(interface_json(interface));
   Tap tap = TRY(make_tap(interface));
   interface.target = tap.name;
+  TRY_VOID(apply_bandwidth(interface));
   std::vector<std::string> names;
   for (Fd& fd : tap.fds) {
     names.push_back(fmt::format("tap-{}-{}", interface.alias, names.size()));
     TRY_VOID(pass(monitor, names.back(), std::move(fd)));
   }
+  std::vector<std::string> vhosts;
+  for (Fd& fd : TRY(open_vhost(interface))) {
+    vhosts.push_back(fmt::format("vhost-{}-{}", interface.alias, vhosts.size()));
+    TRY_VOID(pass(monitor, vhosts.back(), std::move(fd)));
+  }
   settings["driver"] = "virtio-net";
   settings["fds"] = names;
+  if (!vhosts.empty()) {
+    settings["vhost_fds"] = vhosts;
+  }
   settings["tap"] = tap.name;
   const auto added = monitor.execute("device_add", settings);
   if (!added) {
+    names.insert(names.end(), vhosts.begin(), vhosts.end());
     for (const std::string& name : names) {
       (void)monitor.execute("closefd", {{"fdname", name}});
     }

@@ -126,7 +126,7 @@ Json memory_json(const DomainConfig& config) {
   return memory;
 }
 
-Answer<Json> boot_json(const DomainConfig& config) {
+Answer<Json> boot_json(const DomainConfig& config, const MachineFds& fds) {
   const OsConfig& os = config.os;
   if (os.kernel.empty()) {
     return unsupported("/domain/os/kernel", "this version of Lodge starts guests by a kernel only; give <kernel>");
@@ -134,9 +134,10 @@ Answer<Json> boot_json(const DomainConfig& config) {
   if (!os.loader.empty() || os.firmware == Firmware::efi) {
     return unsupported("/domain/os/loader", "this version of Lodge has no firmware");
   }
-  Json boot{{"kernel", os.kernel}};
+  Json boot{{"kernel", os.kernel}, {"kernel_fd", fds.kernel}};
   if (!os.initrd.empty()) {
     boot["initrd"] = os.initrd;
+    boot["initrd_fd"] = fds.initrd;
   }
   if (!os.cmdline.empty()) {
     boot["command_line"] = os.cmdline;
@@ -144,7 +145,7 @@ Answer<Json> boot_json(const DomainConfig& config) {
   return boot;
 }
 
-Answer<Json> char_json(const CharSource& source, std::string_view path) {
+Answer<Json> char_json(const CharSource& source, std::string_view path, const CharFds& fds) {
   Json json;
   switch (source.type) {
     case CharType::pty: json["kind"] = "pty"; break;
@@ -152,11 +153,12 @@ Answer<Json> char_json(const CharSource& source, std::string_view path) {
     case CharType::file:
       json["kind"] = "file";
       json["path"] = source.path;
-      json["append"] = source.append == OnOff::on;
+      json["fd"] = fds.file.file;
       break;
     case CharType::unix_socket:
       json["kind"] = "socket";
       json["path"] = source.path;
+      json["fd"] = fds.socket;
       json["server"] = source.mode != SocketMode::connect;
       break;
     case CharType::tcp:
@@ -166,16 +168,21 @@ Answer<Json> char_json(const CharSource& source, std::string_view path) {
   }
   if (!source.log_file.empty()) {
     json["log"] = source.log_file;
-    json["log_append"] = source.log_append != OnOff::off;
+    json["log_fd"] = fds.log.file;
   }
   return json;
 }
 
-Answer<void> add_chars(Json& machine, const DomainConfig& config) {
+Answer<void> add_chars(Json& machine, const DomainConfig& config, const MachineFds& fds) {
   const DomainDevices& devices = config.devices;
+  const auto fds_of = [&fds](const std::string& alias) {
+    const auto it = fds.chars.find(alias);
+    return it == fds.chars.end() ? CharFds() : it->second;
+  };
   Json serials = Json::array();
   for (size_t i = 0; i < devices.serials.size(); ++i) {
-    serials.push_back(TRY(char_json(devices.serials[i].source, fmt::format("/domain/devices/serial[{}]", i + 1))));
+    const DomainSerial& serial = devices.serials[i];
+    serials.push_back(TRY(char_json(serial.source, fmt::format("/domain/devices/serial[{}]", i + 1), fds_of(serial.alias))));
   }
   if (!serials.empty()) {
     machine["serials"] = serials;
@@ -189,18 +196,34 @@ Answer<void> add_chars(Json& machine, const DomainConfig& config) {
     if (machine.contains("console")) {
       return unsupported(path, "this version of Lodge has one virtio console");
     }
-    machine["console"] = TRY(char_json(console.source, path));
+    machine["console"] = TRY(char_json(console.source, path, fds_of(console.alias)));
   }
   Json channels = Json::array();
   for (size_t i = 0; i < devices.channels.size(); ++i) {
-    Json channel = TRY(char_json(devices.channels[i].source, fmt::format("/domain/devices/channel[{}]", i + 1)));
-    channel["name"] = devices.channels[i].name;
-    channels.push_back(channel);
+    const DomainChannel& channel = devices.channels[i];
+    Json json = TRY(char_json(channel.source, fmt::format("/domain/devices/channel[{}]", i + 1), fds_of(channel.alias)));
+    json["name"] = channel.name;
+    channels.push_back(json);
   }
   if (!channels.empty()) {
     machine["channels"] = channels;
   }
   return {};
+}
+
+void add_log_limits(Json& machine, const MachineFds& fds) {
+  Json limits = Json::array();
+  const auto add = [&](const LogFds& log) {
+    if (log.file >= 0) {
+      limits.push_back({{"log", log.file}, {"max_size", fds.max_log}, {"backup_fds", log.backups}});
+    }
+  };
+  add(fds.log);
+  for (const auto& [alias, of_char] : fds.chars) {
+    add(of_char.file);
+    add(of_char.log);
+  }
+  machine["log_limits"] = limits;
 }
 
 Answer<void> add_small(Json& machine, const DomainConfig& config) {
@@ -385,19 +408,23 @@ Json ending_json(const DomainConfig& config) {
   return json;
 }
 
-Answer<Json> machine_json(const DomainConfig& config, const std::string& folder, const MachineFds& fds) {
+Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   TRY_VOID(refuse_devices(config.devices));
   Json machine{{"name", config.name},
                {"machine", config.os.machine.starts_with("microvm") ? "microvm" : "pc"},
                {"start_paused", true}};
   machine["cpu"] = cpu_json(config);
   machine["memory"] = memory_json(config);
-  machine["boot"] = TRY(boot_json(config));
+  machine["boot"] = TRY(boot_json(config, fds));
   machine["smbios"] = smbios_json(config);
   machine.update(ending_json(config));
   Json disks = Json::array();
   for (const DomainDisk& disk : config.devices.disks) {
-    disks.push_back(TRY(disk_json(disk)));
+    Json json = TRY(disk_json(disk));
+    if (const auto it = fds.disks.find(disk.alias); it != fds.disks.end()) {
+      json["fd"] = it->second;
+    }
+    disks.push_back(json);
   }
   machine["disks"] = disks;
   Json nets = Json::array();
@@ -406,20 +433,21 @@ Answer<Json> machine_json(const DomainConfig& config, const std::string& folder,
     if (const auto it = fds.taps.find(interface.alias); it != fds.taps.end()) {
       net["fds"] = it->second;
     }
+    if (const auto it = fds.vhosts.find(interface.alias); it != fds.vhosts.end()) {
+      net["vhost_fds"] = it->second;
+    }
     nets.push_back(net);
   }
   machine["nets"] = nets;
-  TRY_VOID(add_chars(machine, config));
+  TRY_VOID(add_chars(machine, config, fds));
+  add_log_limits(machine, fds);
   TRY_VOID(add_small(machine, config));
   if (config.iothreads) {
     machine["io_threads"] = *config.iothreads;
   }
-  machine["end_file"] = folder + std::string(kEndFile);
-  if (fds.control >= 0) {
-    machine["control_fd"] = fds.control;
-  } else {
-    machine["control"] = folder + std::string(kControlSocket);
-  }
+  machine["end_fd"] = fds.end;
+  machine["kvm_fd"] = fds.kvm;
+  machine["control_fd"] = fds.control;
   return machine;
 }
 

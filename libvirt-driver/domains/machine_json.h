@@ -1,5 +1,4 @@
-// From a domain's XML to what lodge-vmm is told (configs/machine.schema.json). Pure but for the descriptors that are
-// counted.
+// From a domain's XML to what lodge-vmm is told (configs/machine.schema.json). Pure functions.
 #pragma once
 
 #include <map>
@@ -14,13 +13,31 @@ inline constexpr std::string_view kEndFile = "/end.json";
 inline constexpr std::string_view kControlSocket = "/monitor.sock";
 
 // What the daemon opened for the guest, by the number that it will have in the monitor.
+struct LogFds {
+  int file = -1;
+  std::vector<int> backups;
+};
+struct CharFds {
+  LogFds file;      // type 'file'
+  int socket = -1;  // type 'unix': listening or connected
+  LogFds log;       // <log>
+};
 struct MachineFds {
   int control = -1;
+  int end = -1;
+  int kvm = -1;
+  int kernel = -1;
+  int initrd = -1;
+  std::map<std::string, int> disks;              // by the alias
   std::map<std::string, std::vector<int>> taps;  // by the interface's alias
+  std::map<std::string, std::vector<int>> vhosts;
+  std::map<std::string, CharFds> chars;  // by the alias
+  LogFds log;                            // the monitor's own; its file is standard error
+  uint64_t max_log = 0;                  // bytes that each of them may have
 };
 
 // CONFIG_UNSUPPORTED with the element's path for what the monitor cannot do.
-[[nodiscard]] Answer<Json> machine_json(const DomainConfig& config, const std::string& folder, const MachineFds& fds);
+[[nodiscard]] Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds);
 // What happens when the guest ends of itself: on_poweroff, on_reboot, on_crash. The monitor's set-action takes it too.
 [[nodiscard]] Json ending_json(const DomainConfig& config);
 // One device, for the live attach.

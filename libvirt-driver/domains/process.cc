@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,7 +71,17 @@ struct ChildPlan {
   std::vector<int> fds;  // standard ones first, all parked
   int gate = -1;
   int report = -1;
+  std::optional<Account> account;
 };
+
+// The system calls themselves: the C library's functions would have the daemon's other threads follow, which are not here.
+bool become(const Account& account) {
+  // Guest memory is pinned for disks (io_uring's registered buffers), which root may without end.
+  constexpr rlimit kUnlimited{RLIM_INFINITY, RLIM_INFINITY};
+  ::syscall(SYS_prlimit64, 0, RLIMIT_MEMLOCK, &kUnlimited, nullptr);
+  return ::syscall(SYS_setgroups, 0, nullptr) == 0 && ::syscall(SYS_setresgid, account.gid, account.gid, account.gid) == 0 &&
+         ::syscall(SYS_setresuid, account.uid, account.uid, account.uid) == 0;
+}
 
 [[noreturn]] void run_child(const ChildPlan& plan) {
   ::setsid();
@@ -93,7 +105,9 @@ struct ChildPlan {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execve(plan.arguments.front(), plan.arguments.data(), plan.environment.data());
+  if (!plan.account || become(*plan.account)) {
+    ::execve(plan.arguments.front(), plan.arguments.data(), plan.environment.data());
+  }
   const int code = errno;
   (void)!::write(count + 1, &code, sizeof code);
   ::_exit(kExecFailed);
@@ -121,6 +135,7 @@ Result<Spawned> spawn(const SpawnRequest& request) {
   plan.environment = {path.data(), language.data(), nullptr};
   plan.gate = gate_out.get();
   plan.report = report_in.get();
+  plan.account = request.account;
   for (const std::string& argument : request.command) {
     plan.arguments.push_back(const_cast<char*>(argument.c_str()));
   }
@@ -194,6 +209,36 @@ bool wait_for_end(const Process& process, int milliseconds) {
 
 void kill_process(const Process& process, int signal) {
   ::syscall(SYS_pidfd_send_signal, process.pidfd.get(), signal, nullptr, 0);
+}
+
+Result<void> run_script(const std::string& program, const std::string& script) {
+  constexpr int kPatience = 10'000;  // ms
+  constexpr uint64_t kMostSaid = 4096;
+  const Fd input(::memfd_create("script", MFD_CLOEXEC));
+  const Fd output(::memfd_create("output", MFD_CLOEXEC));
+  if (!input.valid() || !output.valid()) {
+    return fail_errno(errno, "start '{}'", program);
+  }
+  TRY_VOID(write_all(input.get(), script));
+  ::lseek(input.get(), 0, SEEK_SET);
+  Spawned spawned = TRY(spawn(
+      {.command = {program, "-batch", "/proc/self/fd/3"}, .fds = {input.get()}, .output = output.get(), .account = {}}));
+  TRY_VOID(let_run(spawned, program));
+  pollfd watched{spawned.process.pidfd.get(), POLLIN, 0};
+  const bool ended = ::poll(&watched, 1, kPatience) > 0;
+  if (!ended) {
+    kill_process(spawned.process, SIGKILL);
+  }
+  siginfo_t info{};
+  ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(spawned.process.pidfd.get()), &info, WEXITED);
+  if (!ended || info.si_code != CLD_EXITED || info.si_status != 0) {
+    const auto said = read_file(fmt::format("/proc/self/fd/{}", output.get()), kMostSaid);
+    return fail("{}: {}", program,
+                !ended                   ? "it does not end"
+                : said && !said->empty() ? *said
+                                         : "it failed and said nothing");
+  }
+  return {};
 }
 
 }  // namespace lodge

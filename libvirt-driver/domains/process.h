@@ -5,10 +5,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
+#include "libvirt-driver/domains/account.h"
 
 namespace lodge {
 
@@ -22,6 +24,7 @@ struct SpawnRequest {
   std::vector<std::string> command;  // the first is the program's path
   std::vector<int> fds;              // the child has them as 3, 4, ... in this order
   int output = -1;                   // its standard output and error
+  std::optional<Account> account;    // whom it runs as; none: as we do
 };
 
 // A process that is there, with a number that can be written down, and has not begun its program: it waits for let_run(),
@@ -41,5 +44,9 @@ struct Spawned {
 // Waits up to `milliseconds` for it to end, and takes its exit status from the kernel if it is our child.
 [[nodiscard]] bool wait_for_end(const Process& process, int milliseconds);
 void kill_process(const Process& process, int signal);
+
+// Runs a helper of the host's ("/usr/sbin/tc") over a script that it reads with -batch, to its end, for some seconds at
+// most. Error: what it says.
+[[nodiscard]] Result<void> run_script(const std::string& program, const std::string& script);
 
 }  // namespace lodge

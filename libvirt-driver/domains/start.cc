@@ -1,22 +1,17 @@
 // Starting guests.
 #include <fcntl.h>
 #include <libvirt/libvirt.h>
-#include <sched.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <cstring>
 #include <filesystem>
 
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
 #include "libvirt-driver/domains/driver.h"
+#include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/machine_json.h"
-#include "libvirt-driver/domains/taps.h"
 #include "libvirt-driver/domains/tuning.h"
 #include "libvirt-driver/domains/vcpus.h"
 #include "libvirt-driver/xml/domain_defaults.h"
@@ -26,7 +21,6 @@ namespace {
 
 constexpr std::chrono::seconds kGreetingPatience{60};  // guest memory may have to be allocated first
 constexpr size_t kLogTail = 2000;                      // bytes of what a failed monitor said that go into the error
-constexpr int kFirstInherited = 3;                     // spawn() gives the child its descriptors from here on
 
 // A file in memory that holds the machine's description: nothing on a disk, nothing to remove.
 Result<Fd> memory_file(const std::string& text) {
@@ -36,21 +30,6 @@ Result<Fd> memory_file(const std::string& text) {
   }
   TRY_VOID(write_all(fd.get(), text));
   ::lseek(fd.get(), 0, SEEK_SET);
-  return fd;
-}
-
-Result<Fd> listen_at(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return fail("the socket path '{}' is longer than {} bytes", path, sizeof address.sun_path - 1);
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid() || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::chmod(path.c_str(), 0600) != 0 || ::listen(fd.get(), 16) != 0) {
-    return fail_errno(errno, "listen at '{}'", path);
-  }
   return fd;
 }
 
@@ -99,31 +78,15 @@ class Starter {
  private:
   Answer<void> prepare() {
     TRY_VOID(make_folder(run_->folder, 0700));
-    for (DomainChannel& channel : live_.devices.channels) {
-      channel.state = channel.name.empty() ? ChannelState::absent : ChannelState::disconnected;
-      if (channel.source.type == CharType::unix_socket && channel.source.path.empty()) {
-        channel.source.path = fmt::format("{}/{}", run_->folder, channel.name.empty() ? channel.alias : channel.name);
-        channel.source.mode = SocketMode::bind;
-      }
-    }
-    for (DomainInterface& interface : live_.devices.interfaces) {
-      if (wants_tap(interface)) {
-        Tap tap = TRY(make_tap(interface));
-        interface.target = tap.name;
-        std::vector<int>& numbers = fds_.taps[interface.alias];
-        for (Fd& fd : tap.fds) {
-          numbers.push_back(inherit(std::move(fd)));
-        }
-      }
-    }
-    fds_.control = inherit(TRY(listen_at(run_->folder + std::string(kControlSocket))));
-    const Json machine = TRY(machine_json(live_, run_->folder, fds_));
-    description_ = inherit(TRY(memory_file(machine.dump(-1, ' ', false, Json::error_handler_t::replace))));
-    log_ = TRY(open_file(run_->log_file, O_RDWR | O_CREAT | O_APPEND));
-    log_offset_ = ::lseek(log_.get(), 0, SEEK_END);
-    TRY_VOID(write_all(log_.get(), fmt::format("{}: starting domain '{}', id {}\n{}\n", now_text(), live_.name, run_->id,
-                                               machine.dump(-1, ' ', false, Json::error_handler_t::replace))));
-    log_offset_ = ::lseek(log_.get(), 0, SEEK_END);
+    TRY_VOID(files_.open_monitor_log(run_->log_file, driver_.options().logs));
+    TRY_VOID(files_.open(live_, run_->folder, driver_.options().logs));
+    const Json machine = TRY(machine_json(live_, files_.numbers()));
+    const std::string text = machine.dump(-1, ' ', false, Json::error_handler_t::replace);
+    description_ = files_.inherit(TRY(memory_file(text)));
+    TRY_VOID(write_log(files_.log(),
+                       fmt::format("{}: starting domain '{}', id {}\n{}\n", now_text(), live_.name, run_->id, text),
+                       driver_.options().logs));
+    log_offset_ = ::lseek(files_.log().file.get(), 0, SEEK_END);
     return {};
   }
 
@@ -131,8 +94,9 @@ class Starter {
     SpawnRequest request{.command = {driver_.paths().monitor, "run", "--name", live_.name, "--config",
                                      fmt::format("/proc/self/fd/{}", description_)},
                          .fds = {},
-                         .output = log_.get()};
-    for (const Fd& fd : inherited_) {
+                         .output = files_.log().file.get(),
+                         .account = driver_.options().account};
+    for (const Fd& fd : files_.inherited()) {
       request.fds.push_back(fd.get());
     }
     Spawned spawned = TRY(spawn(request));
@@ -141,10 +105,10 @@ class Starter {
     TRY_VOID(write_record());  // before the monitor runs: a daemon that comes after us must know of it
     TRY_VOID(let_run(spawned, driver_.paths().monitor));
     driver_.connect(domain_, run_, TRY(connect_unix(run_->folder + std::string(kControlSocket))));
-    inherited_.clear();  // the listening socket too: its end is seen at once
+    files_.close();  // the listening socket too: its end is seen at once
     const bool greeted = run_->monitor->wait_for_greeting(kGreetingPatience);
     if (!greeted) {
-      const std::string said = log_tail(log_.get(), log_offset_);
+      const std::string said = log_tail(files_.log().file.get(), log_offset_);
       return call_error(VIR_ERR_INTERNAL_ERROR, "the monitor of domain '{}' {}: {}", live_.name,
                         wait_for_end(run_->process, 1000) ? "ended while starting" : "did not answer",
                         said.empty() ? "it said nothing" : said);
@@ -203,6 +167,7 @@ class Starter {
   }
 
   void undo() {
+    files_.close();
     if (run_->process.pid > 0) {
       kill_process(run_->process, SIGKILL);
       (void)wait_for_end(run_->process, 10'000);
@@ -218,14 +183,9 @@ class Starter {
       run_->monitor->close();
     }
     remove_status(driver_.paths(), live_.name);
+    remove_guest_files(run_->log_file, live_);
     std::error_code ignored;
     std::filesystem::remove_all(run_->folder, ignored);
-  }
-
-  // The number that it will have in the monitor.
-  int inherit(Fd fd) {
-    inherited_.push_back(std::move(fd));
-    return kFirstInherited + static_cast<int>(inherited_.size()) - 1;
   }
 
   Result<void> write_record() {
@@ -255,10 +215,8 @@ class Starter {
   DomainPtr domain_;
   DomainConfig live_;
   std::shared_ptr<Run> run_;
-  MachineFds fds_;
-  std::vector<Fd> inherited_;
+  GuestFiles files_;
   int description_ = -1;
-  Fd log_;
   off_t log_offset_ = 0;
   bool published_ = false;
 };

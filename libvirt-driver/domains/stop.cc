@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/driver.h"
+#include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/rpc/asio.h"
 
@@ -109,6 +110,7 @@ void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
       const std::scoped_lock lock(domain->status_mutex);
       remove_status(paths(), before.name);
     }
+    remove_guest_files(run->log_file, *before.live);
     std::error_code ignored;
     std::filesystem::remove_all(run->folder, ignored);
     if (!before.persistent) {

@@ -1,35 +1,11 @@
 #include "libvirt-driver/domains/tuning.h"
 
-#include <algorithm>
-#include <filesystem>
-#include <map>
-#include <span>
+#include "libvirt-driver/domains/threads.h"
 
 namespace lodge {
 namespace {
 
 bool is_set(const ThreadLimit& limit) { return limit.period || limit.quota; }
-
-struct Threads {
-  std::map<uint32_t, pid_t> vcpus;  // by number
-  std::vector<pid_t> others;
-};
-
-Answer<Threads> threads_of(const Run& run) {
-  Threads threads;
-  const Json cpus = TRY(run.monitor->execute("query-cpus"));
-  for (const Json& cpu : cpus) {
-    threads.vcpus.emplace(cpu.value("cpu-index", 0U), cpu.value("thread-id", pid_t{0}));
-  }
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", run.process.pid), error)) {
-    const pid_t thread = std::stoi(entry.path().filename());
-    if (std::ranges::none_of(threads.vcpus, [thread](const auto& vcpu) { return vcpu.second == thread; })) {
-      threads.others.push_back(thread);
-    }
-  }
-  return threads;
-}
 
 }  // namespace
 
@@ -56,7 +32,7 @@ Answer<void> apply_tuning(const DomainConfig& live, const Run& run) {
   const ThreadLimit of_vcpus{cpu.period, cpu.quota};
   const ThreadLimit of_others{cpu.emulator_period, cpu.emulator_quota};
   if (is_set(of_vcpus) || is_set(of_others)) {
-    const Threads threads = TRY(threads_of(run));
+    const GuestThreads threads = TRY(guest_threads(run));
     if (is_set(of_vcpus)) {
       for (const auto& [number, thread] : threads.vcpus) {
         TRY_VOID(run.cgroup.set_thread_limit(fmt::format("vcpu{}", number), {&thread, 1}, of_vcpus));

@@ -435,7 +435,10 @@ void Connection::start_call(Frame frame) {
     return;
   }
   ++running_;
-  auto& pool = logs_in(frame.header) ? env_.login_workers : procedure->row->high ? env_.high_workers : env_.workers;
+  auto& pool = logs_in(frame.header)              ? env_.login_workers
+               : procedure->row->high             ? env_.high_workers
+               : procedure->row->group == "agent" ? env_.agent_workers
+                                                  : env_.workers;
   asio::post(pool, [self = std::static_pointer_cast<Connection>(shared_from_this()), procedure,
                     frame = std::make_shared<Frame>(std::move(frame))] {
     Call call{.driver = *self->env_.driver,

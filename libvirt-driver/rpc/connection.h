@@ -21,6 +21,7 @@ struct ConnectionEnv {
   asio::io_context& network;
   asio::thread_pool& workers;        // calls that may wait for guests
   asio::thread_pool& high_workers;   // calls that never do
+  asio::thread_pool& agent_workers;  // calls that wait for guests' agents, which may hang
   asio::thread_pool& login_workers;  // those that authenticate: they wait for people and directories
   const ProcedureTable& procedures;
   Driver* driver = nullptr;

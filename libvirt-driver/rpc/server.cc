@@ -17,10 +17,12 @@ Server::Server(const ServerLimits& limits, const ProcedureTable& procedures)
     : limits_(limits),
       workers_(std::max(limits.workers, 1U)),
       high_workers_(std::max(limits.high_workers, 1U)),
+      agent_workers_(std::max(limits.workers, 1U)),
       login_workers_(kLoginWorkers),
       env_{.network = network_,
            .workers = workers_,
            .high_workers = high_workers_,
+           .agent_workers = agent_workers_,
            .login_workers = login_workers_,
            .procedures = procedures,
            .max_running = std::max<size_t>(limits.max_running, 1),
@@ -30,6 +32,7 @@ Server::Server(const ServerLimits& limits, const ProcedureTable& procedures)
 
 Server::~Server() {
   login_workers_.join();
+  agent_workers_.join();
   workers_.join();
   high_workers_.join();
 }
@@ -152,6 +155,7 @@ void Server::stop() {
     // Calls under way are finished, and talk to monitors through the network thread: it ends last.
     stopper_ = std::thread([this] {
       login_workers_.join();
+      agent_workers_.join();
       workers_.join();
       high_workers_.join();
       network_.stop();

@@ -55,6 +55,7 @@ class Server {
   asio::io_context network_{1};
   asio::thread_pool workers_;
   asio::thread_pool high_workers_;
+  asio::thread_pool agent_workers_;
   asio::thread_pool login_workers_;
   ConnectionEnv env_;
   uint64_t next_id_ = 1;

@@ -6,7 +6,7 @@ import threading
 import libvirt
 import pytest
 from support import places
-from support.daemon import URI, Daemon, domain_xml
+from support.daemon import URI, Daemon, domain_xml, monitors
 from support.wait import until
 
 GUESTS = 20
@@ -27,21 +27,6 @@ def daemon(tmp_path):
 def xml(name):
     """A domain with a guest that sleeps."""
     return domain_xml(name, kernel=IDLE, initrd="", memory=16, devices="<memballoon model='none'/>")
-
-
-def monitors():
-    """Processes of guests, by name."""
-    found = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
-            except OSError:
-                continue
-            if len(words) > 3 and words[0].decode() == places.VMM:
-                found[words[3].decode()] = int(entry)
-    return found
 
 
 class Worker(threading.Thread):

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from support import disks, places
-from support.daemon import SOCKET, Console
+from support.daemon import SOCKET, Console, monitors
 from support.wait import until
 
 AGENT = f"{places.APPEND} lodge.agent=1 ro"
@@ -138,7 +138,7 @@ def test_memory_and_processors(daemon, web):
     until(lambda: "actual 131072" in daemon.virsh("dommemstat web"), "dommemstat tells it", places.COMMAND_SECONDS)
     daemon.virsh("setmem web 192M --live")
     assert "max memory" in daemon.fails("setmem web 1G --live")
-    pid = monitor_pid("web")
+    pid = monitors()["web"]
     info = daemon.virsh("vcpuinfo web")
     assert re.search(r"^State: +running$", info, re.MULTILINE)
     daemon.virsh("vcpupin web 0 0 --live")
@@ -148,20 +148,6 @@ def test_memory_and_processors(daemon, web):
     stats = daemon.virsh("domstats web")
     for field in ("state.state=1", "vcpu.current=1", "block.count=2", "net.count=1", "balloon.maximum=196608"):
         assert field in stats
-
-
-def monitor_pid(name):
-    """Process of a guest's monitor."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
-            except OSError:
-                continue
-            if len(words) > 3 and words[0].decode() == places.VMM and words[3] == name.encode():
-                return int(entry)
-    raise AssertionError(f"no monitor of {name}")
 
 
 def test_disks_come_and_go_and_are_counted(daemon, web, shared_folder):

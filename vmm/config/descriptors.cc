@@ -76,6 +76,7 @@ void forget_descriptors(MachineConfig& config) {
     net.fds.clear();
     net.vhost_fds.clear();
   }
+  config.log_limits.clear();
 }
 
 }  // namespace lodge

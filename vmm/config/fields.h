@@ -209,6 +209,13 @@ void describe(Visitor& v, SmbiosSettings& s) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, LogLimit& s) {
+  v.field("log", "inherited descriptor of a log or a character device's file (2: the monitor's own log)", s.log);
+  v.field("max_size", "bytes that it may have (0: no limit)", s.max_size, Bounds{0, 1ULL << 40});
+  v.field("backup_fds", "inherited descriptors of files that take a full one's text, the newest first", s.backup_fds);
+}
+
+template <class Visitor>
 void describe(Visitor& v, MachineConfig& s) {
   v.field("name", "name of the guest", s.name);
   v.field("machine", "kind of machine", s.machine);
@@ -239,8 +246,10 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("restore_fd", "inherited descriptor of the saved guest", s.restore_fd);
   v.field("kvm_fd", "inherited descriptor of /dev/kvm", s.kvm_fd);
   v.field("end_file", "file that gets one line of JSON when the guest ends: reason and exit status", s.end_file);
+  v.field("end_fd", "inherited descriptor of the end file instead of a path", s.end_fd);
   v.field("start_paused", "wait for 'cont'", s.start_paused);
   v.field("seccomp", "confine the threads with seccomp", s.seccomp);
+  v.field("log_limits", "how large logs may become", s.log_limits);
 }
 
 }  // namespace lodge

@@ -178,6 +178,13 @@ struct SmbiosSettings {
   std::string serial;
 };
 
+// How large an inherited log may become, and where its text moves when it is full (base/rotating_file.h).
+struct LogLimit {
+  uint32_t log = 2;             // its descriptor: a log_fd, the fd of a file, or 2: the monitor's own log
+  uint64_t max_size = 0;        // bytes; 0: no limit
+  std::vector<int> backup_fds;  // the newest first; none: it starts over
+};
+
 struct MachineConfig {
   std::string name = "guest";
   MachineKind machine = MachineKind::microvm;
@@ -207,9 +214,11 @@ struct MachineConfig {
   std::string restore;  // a saved guest to continue, or
   int restore_fd = -1;
   int kvm_fd = -1;       // /dev/kvm that the daemon passed
-  std::string end_file;  // gets one line of JSON that says why the guest ended
+  std::string end_file;  // gets one line of JSON that says why the guest ended, or
+  int end_fd = -1;
   bool start_paused = false;
   bool seccomp = true;
+  std::vector<LogLimit> log_limits;
 };
 
 // The machine has the device that carries console and channels.

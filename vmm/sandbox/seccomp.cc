@@ -69,13 +69,14 @@ constexpr uint32_t kCommon[] = {SYS_futex,
                                 SYS_ppoll,
                                 SYS_fcntl,
                                 SYS_pread64,
-                                SYS_pwrite64};
+                                SYS_pwrite64,
+                                SYS_ftruncate};
 
 // Threads with an event loop: queue work, character devices.
-constexpr uint32_t kLoop[] = {SYS_io_uring_enter, SYS_io_uring_register, SYS_preadv,    SYS_pwritev,    SYS_preadv2,
-                              SYS_pwritev2,       SYS_fallocate,         SYS_ftruncate, SYS_fsync,      SYS_fdatasync,
-                              SYS_accept4,        SYS_connect,           SYS_shutdown,  SYS_getsockopt, SYS_setsockopt,
-                              SYS_getsockname,    SYS_getpeername,       SYS_dup,       SYS_dup3};
+constexpr uint32_t kLoop[] = {
+    SYS_io_uring_enter, SYS_io_uring_register, SYS_preadv,  SYS_pwritev, SYS_preadv2,  SYS_pwritev2,   SYS_fallocate,
+    SYS_fsync,          SYS_fdatasync,         SYS_accept4, SYS_connect, SYS_shutdown, SYS_getsockopt, SYS_setsockopt,
+    SYS_getsockname,    SYS_getpeername,       SYS_dup,     SYS_dup3};
 
 // Control: save files, the control socket, ends of helper processes, threads of its own.
 constexpr uint32_t kControl[] = {

@@ -19,10 +19,25 @@ class VirshFailed(AssertionError):
     """A virsh command ended with another status than 0."""
 
 
-class Daemon:
-    """The daemon, with folders of its own; the socket is where stock clients look for it."""
+def monitors():
+    """Processes of guests, by name."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if len(words) > 3 and words[0].decode() == places.VMM:
+                found[words[3].decode()] = int(entry)
+    return found
 
-    def __init__(self, folder):
+
+class Daemon:
+    """The daemon, with folders of its own and further settings; the socket is where stock clients look for it."""
+
+    def __init__(self, folder, settings=""):
         self.folder = folder
         self.log = f"{folder}/virtlodged.log"
         self.config = f"{folder}/virtlodged.conf"
@@ -32,7 +47,7 @@ class Daemon:
         with open(self.config, "w", encoding="utf-8") as file:
             for name, path in folders.items():
                 file.write(f'{name}_dir = "{path}"\n')
-            file.write(f'monitor_path = "{places.VMM}"\nunix_sock_group = "root"\n')
+            file.write(f'monitor_path = "{places.VMM}"\nunix_sock_group = "root"\n{settings}')
         self.start()
 
     def start(self):

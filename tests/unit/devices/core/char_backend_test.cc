@@ -1,6 +1,8 @@
 // The character backends: flow control, coming and going of the other side.
 #include "devices/core/char_backend.h"
 
+#include "base/rotating_file.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -250,6 +252,26 @@ TEST_CASE("char_log_that_is_full_does_not_stop_the_guest") {
   auto backend = make_logged_char(make_null_char(), std::move(full), "/dev/full");
   CHECK(backend->write(bytes("text")) == 4);
   CHECK(backend->write(bytes("more")) == 4);
+}
+
+TEST_CASE("char_log_and_char_file_keep_to_the_room_that_is_known_of_them") {
+  for (const bool is_log : {true, false}) {
+    std::string path = "/tmp/lodge-log-XXXXXX";
+    const Fd made(::mkstemp(path.data()));
+    const std::string backup = path + ".0";
+    LogRoom room{100, {}};
+    room.backups.push_back(*open_file(backup, O_RDWR | O_CREAT));
+    Fd file = *open_file(path, O_RDWR | O_APPEND);
+    set_log_room(file.get(), std::move(room));
+    auto backend = is_log ? make_logged_char(make_null_char(), std::move(file), path) : make_file_char(std::move(file));
+    for (int i = 0; i < 30; ++i) {
+      CHECK(backend->write(bytes("123456789\n")) == 10);
+    }
+    CHECK(read_file(path, 1000)->size() == 100);
+    CHECK(read_file(backup, 1000)->size() == 100);
+    ::unlink(path.c_str());
+    ::unlink(backup.c_str());
+  }
 }
 
 TEST_CASE("char_pty_opens_with_its_reader") {

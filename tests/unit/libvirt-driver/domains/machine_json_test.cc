@@ -42,8 +42,10 @@ Answer<Json> machine_of(std::string_view devices, std::string_view head = "") {
   assign_aliases(config);
   MachineFds fds;
   fds.control = 3;
+  fds.end = 5;
+  fds.disks["virtio-disk0"] = 6;
   fds.taps["net0"] = {4};
-  return machine_json(config, "/run/m", fds);
+  return machine_json(config, fds);
 }
 
 }  // namespace
@@ -69,7 +71,8 @@ TEST_CASE("the monitor knows every setting that it is given") {
   REQUIRE(machine.has_value());
   check_keys(*machine, schema(), "machine");
   CHECK((*machine)["virtio_serial"]["slot"].get<int>() > 1);
-  CHECK((*machine)["end_file"] == "/run/m/end.json");
+  CHECK((*machine)["end_fd"] == 5);
+  CHECK((*machine)["disks"][0]["fd"] == 6);
   CHECK((*machine)["control_fd"] == 3);
   CHECK((*machine)["nets"][0]["fds"] == Json::array({4}));
   CHECK((*machine)["nets"][0]["link"] == false);
