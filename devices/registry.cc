@@ -63,8 +63,8 @@ Result<CreatedDevice> create_cpu_hotplug(DeviceSpec& spec, const DeviceEnv& env,
 
 Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   const auto& wanted = std::get<CmosRtcSpec>(spec);
-  return plain(
-      CmosRtc::create(env, {wanted.low_ram, wanted.high_ram, wanted.cpus}, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
+  return plain(CmosRtc::create(
+      env, {wanted.low_ram, wanted.high_ram, wanted.cpus}, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
 }
 
 Result<CreatedDevice> create_debug_console(DeviceSpec&, const DeviceEnv& env, const StateReader*) {

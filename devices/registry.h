@@ -11,14 +11,14 @@
 #include <variant>
 #include <vector>
 
+#include "devices/chipset/host_bridge/device.h"
+#include "devices/chipset/isa_bridge/device.h"
+#include "devices/chipset/power/device.h"
 #include "devices/core/char_backend.h"
 #include "devices/core/device.h"
 #include "devices/ide/device.h"
 #include "devices/legacy/cpu_hotplug/device.h"
 #include "devices/legacy/fw_cfg/device.h"
-#include "devices/chipset/host_bridge/device.h"
-#include "devices/chipset/isa_bridge/device.h"
-#include "devices/chipset/power/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
@@ -87,9 +87,9 @@ using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec =
-    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
-                 CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec,
+                                CpuHotplugSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec,
+                                IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -52,8 +52,8 @@ Result<void> choose_ide_places(MachineConfig& config) {
     }
     const DiskSettings*& there = taken.at(place(disk));
     if (there != nullptr) {
-      return fail("unit {} of IDE channel {} is asked for by disk '{}' and by disk '{}'; give one of them another", disk.unit,
-                  disk.channel, there->id, disk.id);
+      return fail("unit {} of IDE channel {} is asked for by disk '{}' and by disk '{}'; give one of them another",
+                  disk.unit, disk.channel, there->id, disk.id);
     }
     there = &disk;
   }

@@ -90,9 +90,9 @@ std::string boot_order(const MachineConfig& config) {
   std::vector<std::pair<uint32_t, std::string>> devices;
   for (const DiskSettings& disk : config.disks) {
     if (disk.boot != 0) {
-      devices.emplace_back(disk.boot, disk.bus == "ide" ? fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1,
-                                                                      disk.unit - 1)
-                                                        : fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", disk.slot));
+      devices.emplace_back(
+          disk.boot, disk.bus == "ide" ? fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1, disk.unit - 1)
+                                       : fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", disk.slot));
     }
   }
   for (const NetSettings& net : config.nets) {

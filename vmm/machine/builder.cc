@@ -281,8 +281,8 @@ Result<void> MachineBuilder::open_firmware() {
     if (net.boot == 0 || net.rom.empty() || std::ranges::find(read, net.rom) != read.end()) {
       continue;
     }
-    const MappedFile rom = TRY(given.valid() ? MappedFile::map(given.get(), net.rom, "option ROM")
-                                             : MappedFile::open(net.rom, "option ROM"));
+    const MappedFile rom =
+        TRY(given.valid() ? MappedFile::map(given.get(), net.rom, "option ROM") : MappedFile::open(net.rom, "option ROM"));
     // One for each kind of virtio NIC that firmware may find: transitional and modern.
     for (const char* name : {"pci1af4,1000.rom", "pci1af4,1041.rom"}) {
       machine_.option_roms_.push_back({name, {rom.bytes().begin(), rom.bytes().end()}});
@@ -309,9 +309,8 @@ void MachineBuilder::prepare_firmware_boot() {
     for (uint32_t i = 0; i < acpi.cpus.size(); ++i) {
       acpi.cpus[i].enabled = is_present(machine->config_.cpu, i);
     }
-    machine->fw_cfg_->offer(
-        TRY(firmware_items(machine->config_, topology, acpi,
-                           {machine->kernel_.bytes(), machine->initrd_.bytes(), machine->option_roms_})));
+    machine->fw_cfg_->offer(TRY(firmware_items(
+        machine->config_, topology, acpi, {machine->kernel_.bytes(), machine->initrd_.bytes(), machine->option_roms_})));
     return std::nullopt;  // the processor begins in the firmware
   };
 }
@@ -327,8 +326,7 @@ void MachineBuilder::prepare_kernel_boot() {
     const bool microvm = config.machine == MachineKind::microvm;
     const AcpiImage tables = TRY_CONTEXT(build_acpi(acpi, low_ram_end(ram)), "ACPI tables");
     TRY_VOID(write_acpi(*machine->memory_, tables));
-    TRY_VOID(
-        write_smbios(*machine->memory_, TRY_CONTEXT(build_smbios(smbios_config(config, topology)), "SMBIOS tables")));
+    TRY_VOID(write_smbios(*machine->memory_, TRY_CONTEXT(build_smbios(smbios_config(config, topology)), "SMBIOS tables")));
     TRY_VOID(write_reset_vector(*machine->memory_));
     BootFiles files{machine->kernel_.bytes(), machine->initrd_.bytes(), config.boot.command_line, {}};
     for (const auto& [file, text] : machine->modules_) {

@@ -37,8 +37,7 @@ void Machine::add_net(NetSettings net, NetDescriptors descriptors, Done done) {
 }
 
 void Machine::change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) {
-  enqueue([this, id, path, image = std::make_shared<Fd>(std::move(image)), force,
-           done = std::move(done)](const auto& next) {
+  enqueue([this, id, path, image = std::make_shared<Fd>(std::move(image)), force, done = std::move(done)](const auto& next) {
     const auto drive = std::ranges::find(config_.disks, id, &DiskSettings::id);
     if (drive == config_.disks.end() || drive->device != DiskDevice::cdrom || ide_ == nullptr) {
       done(fail("there is no CD drive '{}'; query-block lists the drives", id));
