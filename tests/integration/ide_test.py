@@ -56,16 +56,17 @@ def test_drives_are_what_was_asked_for(machine):
     first = f"/sys/block/{machine.devices['first']}"
     assert int(machine.guest.run(f"cat {first}/size")) * 512 == SIZE * MIB
     log = machine.guest.run("dmesg")
-    modes = machine.guest.run("cd /sys/class/ata_device; cat dev1.0/dma_mode dev1.1/dma_mode dev2.0/dma_mode").split()
-    assert modes == ["XFER_MW_DMA_2" if machine.dma else "XFER_unknown"] * 3, modes
+    modes = machine.guest.run("cd /sys/class/ata_device; cat dev1.0/dma_mode dev1.1/dma_mode dev2.0/dma_mode")
+    assert modes.count("XFER_MW_DMA_2") == (3 if machine.dma else 0), modes
     assert "LODGE" in machine.guest.run(f"cat {first}/device/model /sys/block/sr0/device/model")
     assert "exception" not in log
 
 
 def test_what_is_written_is_what_the_host_sees(machine):
     """Both disks of a cable at the same time; checksums on both sides."""
-    script = "for d in a b; do (dd if=/dev/urandom of=/dev/sd$d bs=64k count=96 oflag=direct 2>/dev/null; sync) & done; wait"
-    machine.guest.run(script, timeout=4 * places.COMMAND_SECONDS)
+    count = 96 if machine.dma else 8  # by PIO each word that is written is an exit
+    write = f"dd if=/dev/urandom of=/dev/sd$d bs=64k count={count} oflag=direct 2>/dev/null"
+    machine.guest.run(f"for d in a b; do ({write}; sync) & done; wait", timeout=4 * places.COMMAND_SECONDS)
     for name, device in machine.devices.items():
         machine.guest.run(f"blockdev --flushbufs /dev/{device}")
         assert machine.guest.sha256(f"/dev/{device}") == disks.sha256(machine.images[name])
@@ -157,7 +158,8 @@ def test_the_guest_goes_on_after_a_save(machine, shared_folder):
     """Saved while it writes; what it wrote is whole afterwards."""
     guest = machine.guest
     first = f"/dev/{machine.devices['first']}"
-    number = guest.start(f"dd if=/dev/urandom of={first} bs=4k count=512 oflag=direct 2>/dev/null; sha256sum {first}")
+    count = 512 if machine.dma else 64
+    number = guest.start(f"dd if=/dev/urandom of={first} bs=4k count={count} oflag=direct 2>/dev/null; sha256sum {first}")
     machine.control.execute("save", {"path": f"{shared_folder}/{machine.dma}.save"}, timeout=4 * places.COMMAND_SECONDS)
     status, output = guest.result(number, timeout=4 * places.COMMAND_SECONDS)
     assert status == 0
