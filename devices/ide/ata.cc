@@ -189,7 +189,8 @@ void IdeDrive::set_features() {
     case kTransferMode: {
       const uint8_t kind = s_.task.count >> 3;  // 0, 1: PIO; 4: multiword DMA; 8: Ultra DMA
       const uint8_t mode = s_.task.count & 7;
-      const bool known = kind == 0 ? mode <= 1 : (kind == 1 && mode <= 4) || (kind == 4 && mode <= 2) || (kind == 8 && mode <= 5);
+      const bool known =
+          kind == 0 ? mode <= 1 : (kind == 1 && mode <= 4) || (kind == 4 && mode <= 2) || (kind == 8 && mode <= 5);
       if (!known) {
         abort(kAborted);
         return;

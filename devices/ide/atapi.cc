@@ -11,7 +11,7 @@ using namespace ide;  // NOLINT(google-build-using-namespace): the names of the 
 namespace {
 
 constexpr uint8_t kLeadOut = 0xAA;
-constexpr uint8_t kDataTrack = 0x14;  // digital copy permitted no, position in the Q channel
+constexpr uint8_t kDataTrack = 0x14;      // digital copy permitted no, position in the Q channel
 constexpr uint64_t kLongestCd = 449'850;  // sectors of 100 minutes; longer is a DVD
 constexpr uint16_t kProfileCd = 0x0008;
 constexpr uint16_t kProfileDvd = 0x0010;
@@ -292,8 +292,8 @@ void IdeDrive::get_configuration() {
   };
   const auto in_use = [profile](uint16_t one) { return static_cast<uint8_t>(profile == one ? 1 : 0); };
   feature(0x0000, 0x03, {0, kProfileDvd, in_use(kProfileDvd), 0, 0, kProfileCd, in_use(kProfileCd), 0});
-  feature(0x0001, 0x0B, {0, 0, 0, 2, 1, 0, 0, 0});  // core: ATAPI
-  feature(0x0003, 0x03, {0x29, 0, 0, 0});           // a tray that can be locked and ejects
+  feature(0x0001, 0x0B, {0, 0, 0, 2, 1, 0, 0, 0});            // core: ATAPI
+  feature(0x0003, 0x03, {0x29, 0, 0, 0});                     // a tray that can be locked and ejects
   feature(0x0010, medium ? 1 : 0, {0, 0, 8, 0, 0, 1, 0, 0});  // random access, blocks of 2048 bytes
   feature(0x001E, in_use(kProfileCd), {0, 0, 0, 0});
   feature(0x001F, in_use(kProfileDvd), {});
@@ -342,8 +342,8 @@ void IdeDrive::mode_sense() {
     std::vector<uint8_t> capabilities(20);
     capabilities[0] = kCapabilities;
     capabilities[1] = 18;
-    capabilities[2] = 0x3B;  // reads CD-R, CD-RW, DVD-ROM, DVD-R
-    capabilities[4] = 0x70;  // mode 2 and several sessions
+    capabilities[2] = 0x3B;                                              // reads CD-R, CD-RW, DVD-ROM, DVD-R
+    capabilities[4] = 0x70;                                              // mode 2 and several sessions
     capabilities[6] = static_cast<uint8_t>(0x29 | (s_.locked ? 2 : 0));  // tray, ejects, locks
     put_be(capabilities, 8, 5540, 2);                                    // KB in a second
     put_be(capabilities, 12, 64, 2);                                     // KiB of buffer

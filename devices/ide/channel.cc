@@ -10,9 +10,9 @@ using namespace ide;  // NOLINT(google-build-using-namespace): the names of the 
 
 namespace {
 
-constexpr uint64_t kMaxDma = kMiB;         // in one request
-constexpr size_t kMaxSegments = 1024;      // as many pieces as an iovec list may have
-constexpr uint32_t kTableEntries = 8192;   // a table lies within 64 KiB
+constexpr uint64_t kMaxDma = kMiB;        // in one request
+constexpr size_t kMaxSegments = 1024;     // as many pieces as an iovec list may have
+constexpr uint32_t kTableEntries = 8192;  // a table lies within 64 KiB
 constexpr uint32_t kEndOfTable = 1U << 31;
 
 }  // namespace

@@ -82,7 +82,7 @@ class IdeChannel {
   void update_interrupt() REQUIRES(mutex_);
   void start_command(uint8_t code) REQUIRES(mutex_);
   void wake();
-  void work();                                              // on the loop
+  void work();  // on the loop
   [[nodiscard]] bool prepare(size_t unit) REQUIRES(mutex_);
   [[nodiscard]] bool open_queue(size_t unit) REQUIRES(mutex_);
   void send_reply(size_t unit) REQUIRES(mutex_);

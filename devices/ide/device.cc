@@ -16,8 +16,7 @@ constexpr uint8_t kMasterBar = 4;
 
 }  // namespace
 
-Piix3Ide::Piix3Ide(const DeviceEnv& env, bool decoded)
-    : PciFunction("ide0", kIdePiix3, env), decoded_at_reset_(decoded) {
+Piix3Ide::Piix3Ide(const DeviceEnv& env, bool decoded) : PciFunction("ide0", kIdePiix3, env), decoded_at_reset_(decoded) {
   constexpr std::array<uint8_t, 5> kTimingMask{0xFF, 0xF3, 0xFF, 0xF3, 0xFF};
   allow_writes(kTiming, kTimingMask);
   add_bar(kMasterBar, BarKind::io, kMasterPorts, unowned(master_));

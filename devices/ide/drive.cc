@@ -217,7 +217,7 @@ uint32_t IdeDrive::read_data(uint8_t size) {
     return 0;
   }
   uint32_t value = 0;
-  const uint32_t bytes = std::min<uint32_t>(size, s_.block_end - s_.at);
+  const uint32_t bytes = std::min({uint32_t{size}, uint32_t{sizeof value}, s_.block_end - s_.at});
   std::memcpy(&value, s_.buffer.data() + s_.at, bytes);
   s_.at += bytes;
   if (s_.at >= s_.block_end) {
@@ -245,7 +245,7 @@ void IdeDrive::write_data(uint32_t value, uint8_t size) {
   if (s_.phase != IdePhase::data_out && s_.phase != IdePhase::packet) {
     return;
   }
-  const uint32_t bytes = std::min<uint32_t>(size, s_.block_end - s_.at);
+  const uint32_t bytes = std::min({uint32_t{size}, uint32_t{sizeof value}, s_.block_end - s_.at});
   std::memcpy(s_.buffer.data() + s_.at, &value, bytes);
   s_.at += bytes;
   if (s_.at >= s_.block_end) {

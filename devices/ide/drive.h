@@ -27,7 +27,7 @@ struct IdeDriveOptions {
   std::unique_ptr<BlockBackend> backend;  // null: an empty CD drive
   std::string serial;                     // at most 20 bytes reach the guest
   ErrorPolicy errors;
-  OnBlockError on_io_error;             // may be empty, as is the next
+  OnBlockError on_io_error;                // may be empty, as is the next
   std::function<void(bool open)> on_tray;  // the guest opened or closed the tray; any vCPU thread
 };
 

@@ -142,8 +142,8 @@ struct Schema<IdeMasterCursor> {
   using S = IdeMasterCursor;
   static constexpr std::string_view name = "ide-master-cursor";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{field(1, "entry", &S::entry), field(2, "at", &S::at),
-                                            field(3, "left", &S::left), field(4, "ended", &S::ended)};
+  static constexpr auto fields = std::tuple{field(1, "entry", &S::entry), field(2, "at", &S::at), field(3, "left", &S::left),
+                                            field(4, "ended", &S::ended)};
 };
 
 template <>
@@ -151,13 +151,12 @@ struct Schema<IdeChannelState> {
   using S = IdeChannelState;
   static constexpr std::string_view name = "ide-channel";
   static constexpr uint16_t version = 1;
-  static constexpr auto fields =
-      std::tuple{field(1, "control", &S::control),
-                 field(2, "selected", &S::selected),
-                 field(3, "master-command", &S::master_command),
-                 field(4, "master-status", &S::master_status),
-                 field(5, "master-table", &S::master_table),
-                 field(6, "cursor", &S::cursor)};
+  static constexpr auto fields = std::tuple{field(1, "control", &S::control),
+                                            field(2, "selected", &S::selected),
+                                            field(3, "master-command", &S::master_command),
+                                            field(4, "master-status", &S::master_status),
+                                            field(5, "master-table", &S::master_table),
+                                            field(6, "cursor", &S::cursor)};
 };
 
 template <>

@@ -1,4 +1,5 @@
-// The fixed PCI functions of the machines: who they say they are. A pc with firmware has devices for them (chipset/, ide/); where a kernel is booted directly, host and ISA bridge are there to be read only.
+// The fixed PCI functions of the machines: who they say they are. A pc with firmware has devices for them (chipset/, ide/);
+// where a kernel is booted directly, host and ISA bridge are there to be read only.
 #pragma once
 
 #include <memory>

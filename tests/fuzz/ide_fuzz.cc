@@ -59,10 +59,13 @@ class Bench {
     return std::move(*open_raw(std::move(raw)));
   }
   void turn_until(const bool& done) {
-    for (int turns = 0; !done; ++turns) {
-      require(turns < 20000);  // it hangs
+    for (int turns = 0; turns < 20000; ++turns) {
+      if (done) {
+        return;
+      }
       machine_.control->run_once(std::chrono::milliseconds(1));
     }
+    require(false);  // it hangs
   }
   void quiesce() {
     if (!ide_) {
@@ -119,8 +122,9 @@ class Bench {
     turn_until(done);
   }
   void step() {
-    static constexpr uint8_t kCommands[] = {0x08, 0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x3D, 0x40, 0x90, 0x91, 0xA0,
-                                            0xA1, 0xB0, 0xC4, 0xC5, 0xC6, 0xC8, 0xCA, 0xCE, 0xE7, 0xEA, 0xEC, 0xEF, 0xF8};
+    static constexpr uint8_t kCommands[] = {0x08, 0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39,
+                                            0x3D, 0x40, 0x90, 0x91, 0xA0, 0xA1, 0xB0, 0xC4, 0xC5,
+                                            0xC6, 0xC8, 0xCA, 0xCE, 0xE7, 0xEA, 0xEC, 0xEF, 0xF8};
     const auto what = in_.take<uint8_t>();
     const uint64_t base = (what & 1) != 0 ? 0x170 : 0x1F0;
     const auto width = static_cast<uint8_t>(1U << (what >> 1 & 3));
@@ -173,9 +177,7 @@ class Bench {
       case 11: machine_.out(base + 0x206, in_.take<uint8_t>()); break;
       case 12: machine_.set_config(1, in_.take<uint8_t>() & 0xFC, in_.take<uint32_t>(), 4); break;
       case 13: machine_.turn(in_.take<uint8_t>() % 8); break;
-      case 14:
-        (what & 1) != 0 ? exchange() : save_and_restore();
-        break;
+      case 14: (what & 1) != 0 ? exchange() : save_and_restore(); break;
       default:
         if ((what & 1) != 0) {
           hostile_state();

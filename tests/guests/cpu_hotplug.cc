@@ -1,5 +1,5 @@
-// CPU hotplug from the guest's side, without ACPI's interpreter: a vCPU comes, a request is refused, the next is followed, it
-// comes again; ejections of what cannot be ejected. The host's part is in cases.py.
+// CPU hotplug from the guest's side, without ACPI's interpreter: a vCPU comes, a request is refused, the next is followed,
+// it comes again; ejections of what cannot be ejected. The host's part is in cases.py.
 #include "lib/check.h"
 #include "lib/multiboot.h"
 

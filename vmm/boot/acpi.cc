@@ -74,8 +74,8 @@ class Placement {
   uint64_t next_;
 };
 
-// All tables from `base` upwards; returns where they end. Sizes do not depend on addresses. `facs`: where that one is, outside
-// of the rest (unless it is the first at `base`).
+// All tables from `base` upwards; returns where they end. Sizes do not depend on addresses. `facs`: where that one is,
+// outside of the rest (unless it is the first at `base`).
 uint64_t place(const AcpiConfig& config, uint64_t base, uint64_t facs, AcpiImage& image) {
   const bool reduced = config.machine == AcpiMachine::microvm;
   image = {};

@@ -2,15 +2,15 @@
 // and RAM where the host bridge says so. Everything is memory slots of KVM, so neither code nor data of firmware leaves the
 // guest, but for one thing: writes into RAM below ROM, which come as register accesses.
 //
-// map() on any one thread during set-up; apply() on the vCPU that changed the host bridge, or on control, one at a time. Other
-// vCPUs see parts that change disappear for a moment; firmware changes them while no other processor runs.
+// map() on any one thread during set-up; apply() on the vCPU that changed the host bridge, or on control, one at a time.
+// Other vCPUs see parts that change disappear for a moment; firmware changes them while no other processor runs.
 #pragma once
 
 #include <memory>
 #include <vector>
 
-#include "devices/core/bus.h"
 #include "devices/chipset/host_bridge/device.h"
+#include "devices/core/bus.h"
 #include "vmm/boot/mapped_file.h"
 #include "vmm/kvm/vm.h"
 
@@ -39,8 +39,7 @@ class FirmwareMap final : public IoHandler {
       return base == other.base && size == other.size && backing == other.backing;
     }
   };
-  FirmwareMap(MappedFile rom, KvmVm& vm, const GuestMemory& memory)
-      : rom_(std::move(rom)), vm_(vm), memory_(memory) {}
+  FirmwareMap(MappedFile rom, KvmVm& vm, const GuestMemory& memory) : rom_(std::move(rom)), vm_(vm), memory_(memory) {}
   [[nodiscard]] std::vector<Piece> pieces_of(const ShadowMap& shadow) const;
   [[nodiscard]] void* host_of(const Piece& piece) const;
   void unmap(const Piece& piece) const;

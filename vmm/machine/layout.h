@@ -11,7 +11,7 @@ namespace lodge {
 inline constexpr uint64_t kPciWindow32 = 0xC000'0000;
 inline constexpr uint64_t kPciWindow32Size = 0x2000'0000;
 inline constexpr uint64_t kPciWindow32FirmwareSize = 0x3EC0'0000;  // a BIOS puts them below the IOAPIC
-inline constexpr uint64_t kEcam = 0xE000'0000;  // microvm
+inline constexpr uint64_t kEcam = 0xE000'0000;                     // microvm
 inline constexpr uint64_t kEcamSize = 256 * kMiB;
 inline constexpr uint64_t kEcamMapped = kMiB;               // bus 0 is all there is
 inline constexpr uint64_t kReducedPowerBase = 0xFEB0'0000;  // microvm

@@ -204,7 +204,7 @@ class Machine {
   std::unique_ptr<LoopPool> loops_;
   std::unique_ptr<DeviceEnv> env_;
   std::unique_ptr<FirmwareMap> firmware_map_;  // null: a kernel is booted directly
-  std::unique_ptr<PirqRouter> pirqs_;           // with firmware
+  std::unique_ptr<PirqRouter> pirqs_;          // with firmware
   std::unique_ptr<PciRoot> root_;
   std::vector<std::shared_ptr<Device>> devices_;  // in start order
   struct Leaving {
@@ -214,11 +214,11 @@ class Machine {
   std::map<std::string, Leaving> leaving_;  // by id; no longer among devices_
   std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
-  Screen* screen_ = nullptr;       // null: none, here and below
+  Screen* screen_ = nullptr;  // null: none, here and below
   InputSink* keyboard_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
-  Piix3Ide* ide_ = nullptr;  // null: no drive is on its bus
+  Piix3Ide* ide_ = nullptr;            // null: no drive is on its bus
   CpuHotplug* cpu_hotplug_ = nullptr;  // null: vCPUs do not come or go
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;

@@ -88,12 +88,23 @@ constexpr uint32_t kControl[] = {
 constexpr uint32_t request(unsigned long number) { return static_cast<uint32_t>(number); }
 
 // KVM_RUN first: it is most of what a vCPU thread does.
-constexpr uint32_t kVcpuRequests[] = {
-    request(KVM_RUN),   request(KVM_IRQ_LINE),  request(KVM_SIGNAL_MSI),     request(KVM_SET_GSI_ROUTING),
-    request(KVM_IRQFD), request(KVM_IOEVENTFD), request(KVM_GET_REGS),       request(KVM_GET_SREGS),
-    request(KVM_SET_USER_MEMORY_REGION),  // the host bridge's RAM and ROM below 1 MiB
-    request(KVM_NMI),   request(TUNSETOFFLOAD), request(TUNSETQUEUE),        request(TUNSETVNETHDRSZ),
-    request(TCGETS),    request(TCSETSF),       request(VHOST_SET_FEATURES), request(VHOST_SET_MEM_TABLE)};
+constexpr uint32_t kVcpuRequests[] = {request(KVM_RUN),
+                                      request(KVM_IRQ_LINE),
+                                      request(KVM_SIGNAL_MSI),
+                                      request(KVM_SET_GSI_ROUTING),
+                                      request(KVM_IRQFD),
+                                      request(KVM_IOEVENTFD),
+                                      request(KVM_GET_REGS),
+                                      request(KVM_GET_SREGS),
+                                      request(KVM_SET_USER_MEMORY_REGION),  // the host bridge's RAM and ROM below 1 MiB
+                                      request(KVM_NMI),
+                                      request(TUNSETOFFLOAD),
+                                      request(TUNSETQUEUE),
+                                      request(TUNSETVNETHDRSZ),
+                                      request(TCGETS),
+                                      request(TCSETSF),
+                                      request(VHOST_SET_FEATURES),
+                                      request(VHOST_SET_MEM_TABLE)};
 
 constexpr uint32_t kIoRequests[] = {request(KVM_IRQ_LINE),
                                     request(KVM_SIGNAL_MSI),

@@ -36,7 +36,9 @@ Result<std::shared_ptr<HostBridge>> HostBridge::create(Options options, const De
   HostBridgeState state;
   if (saved != nullptr) {
     state = TRY(saved->get<HostBridgeState>("host-bridge"));
-    TRY_VOID(self->load_pci({.command = state.command}));
+    PciState function;
+    function.command = state.command;
+    TRY_VOID(self->load_pci(function));
   }
   self->set_registers(state);
   return self;

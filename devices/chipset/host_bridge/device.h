@@ -9,8 +9,8 @@
 #include <functional>
 #include <memory>
 
-#include "devices/core/device.h"
 #include "devices/chipset/host_bridge/state.h"
+#include "devices/core/device.h"
 #include "devices/pci/function.h"
 
 namespace lodge {

@@ -29,7 +29,9 @@ Result<std::shared_ptr<IsaBridge>> IsaBridge::create(PirqRouter& router, const D
   IsaBridgeState state;
   if (saved != nullptr) {
     state = TRY(saved->get<IsaBridgeState>("isa-bridge"));
-    TRY_VOID(self->load_pci({.command = state.command}));
+    PciState function;
+    function.command = state.command;
+    TRY_VOID(self->load_pci(function));
   }
   self->set_registers(state);
   self->mapping_ = TRY(env.pio.add(kPort92, 1, "isa-bridge", unowned(*self)));

@@ -8,9 +8,9 @@
 #include <atomic>
 #include <memory>
 
-#include "devices/core/device.h"
 #include "devices/chipset/isa_bridge/pirq.h"
 #include "devices/chipset/isa_bridge/state.h"
+#include "devices/core/device.h"
 #include "devices/pci/function.h"
 
 namespace lodge {

@@ -53,7 +53,10 @@ Result<std::shared_ptr<FixedPower>> FixedPower::create(const DeviceEnv& env, Irq
     return self;
   }
   const auto state = TRY(saved->get<FixedPowerState>("power0"));
-  TRY_VOID(self->load_pci({.command = state.command, .interrupt_line = state.interrupt_line}));
+  PciState function;
+  function.command = state.command;
+  function.interrupt_line = state.interrupt_line;
+  TRY_VOID(self->load_pci(function));
   self->set_function(state);
   const Lock lock(self->mutex_);
   self->state_ = state;
@@ -81,7 +84,8 @@ void FixedPower::set_function(const FixedPowerState& state) {
   set_config(kPmBaseRegister, base);
   const uint8_t enable[1] = {state.pm_enabled ? kPmEnable : uint8_t{0}};
   set_config(kPmEnableRegister, enable);
-  const uint8_t smbus[2] = {static_cast<uint8_t>((state.smbus_base & 0xF0) | 1), static_cast<uint8_t>(state.smbus_base >> 8)};
+  const uint8_t smbus[2] = {static_cast<uint8_t>((state.smbus_base & 0xF0) | 1),
+                            static_cast<uint8_t>(state.smbus_base >> 8)};
   set_config(kSmbusBaseRegister, smbus);
   const uint8_t config[1] = {static_cast<uint8_t>(state.smbus_config & 0x0F)};
   set_config(kSmbusConfigRegister, config);
@@ -108,7 +112,8 @@ void FixedPower::move(Movable& what, uint16_t to, uint16_t size, Block& block) {
 void FixedPower::place() {
   const Lock lock(place_mutex_);
   const auto base = [this](uint16_t offset, unsigned mask) {
-    return static_cast<uint16_t>((config_byte(offset) & mask) | (config_byte(static_cast<uint16_t>(offset + 1)) << 8));
+    return static_cast<uint16_t>((config_byte(offset) & mask) | unsigned{config_byte(static_cast<uint16_t>(offset + 1))}
+                                                                    << 8);
   };
   const bool pm = (config_byte(kPmEnableRegister) & kPmEnable) != 0;
   const bool smbus = (config_byte(kSmbusConfigRegister) & 1) != 0;
@@ -263,8 +268,7 @@ void FixedPower::save(StateWriter& out) const {
     state = state_;
     state.timer_nanoseconds = timer_nanoseconds();
   }
-  state.pm_base =
-      static_cast<uint16_t>((config_byte(kPmBaseRegister) & 0xC0) | (config_byte(kPmBaseRegister + 1) << 8));
+  state.pm_base = static_cast<uint16_t>((config_byte(kPmBaseRegister) & 0xC0) | (config_byte(kPmBaseRegister + 1) << 8));
   state.pm_enabled = (config_byte(kPmEnableRegister) & kPmEnable) != 0;
   state.smbus_base =
       static_cast<uint16_t>((config_byte(kSmbusBaseRegister) & 0xF0) | (config_byte(kSmbusBaseRegister + 1) << 8));

@@ -31,14 +31,13 @@ struct Schema<FixedPowerState> {
   using S = FixedPowerState;
   static constexpr std::string_view name = "fixed-power";
   static constexpr uint16_t version = 2;
-  static constexpr auto fields =
-      std::tuple{field(1, "status", &S::status), field(2, "enable", &S::enable), field(3, "control", &S::control),
-                 field(4, "gpe", &S::gpe), field(5, "timer-nanoseconds", &S::timer_nanoseconds),
-                 // Since version 2:
-                 field(6, "pm-base", &S::pm_base), field(7, "pm-enabled", &S::pm_enabled),
-                 field(8, "smbus-base", &S::smbus_base), field(9, "smbus-config", &S::smbus_config),
-                 field(10, "command", &S::command), field(11, "interrupt-line", &S::interrupt_line),
-                 field(12, "apm", &S::apm)};
+  static constexpr auto fields = std::tuple{
+      field(1, "status", &S::status), field(2, "enable", &S::enable), field(3, "control", &S::control),
+      field(4, "gpe", &S::gpe), field(5, "timer-nanoseconds", &S::timer_nanoseconds),
+      // Since version 2:
+      field(6, "pm-base", &S::pm_base), field(7, "pm-enabled", &S::pm_enabled), field(8, "smbus-base", &S::smbus_base),
+      field(9, "smbus-config", &S::smbus_config), field(10, "command", &S::command),
+      field(11, "interrupt-line", &S::interrupt_line), field(12, "apm", &S::apm)};
 };
 
 }  // namespace lodge

@@ -44,9 +44,8 @@ void FwCfg::offer(FwCfgItems items) {
 uint64_t FwCfg::io_read(IoAccess access) {
   if (access.offset >= kDma) {  // the register shows that it is there
     const uint64_t shift = 8 * (access.offset - kDma);
-    return access.size > 8 - (access.offset - kDma)
-               ? 0
-               : swap((kDmaSignature << shift) >> (64 - 8 * access.size), access.size);
+    return access.size > 8 - (access.offset - kDma) ? 0
+                                                    : swap((kDmaSignature << shift) >> (64 - 8 * access.size), access.size);
   }
   if (access.offset != kData || access.size != 1) {
     return 0;

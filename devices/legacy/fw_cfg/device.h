@@ -4,8 +4,9 @@
 //   0x510  W   16 bits: selects an item      0x511  R  its next byte; past its end zeros
 //   0x514  RW  64 bits, big-endian: the address of a request in guest memory; writing the lower half starts it
 //
-// Registers from any vCPU thread, one mutex, which is not held while a request is worked on; the items change on control only.
-// A request's work is bounded by the item: what it wants beyond the item's end is zeros for one page more, then an error.
+// Registers from any vCPU thread, one mutex, which is not held while a request is worked on; the items change on control
+// only. A request's work is bounded by the item: what it wants beyond the item's end is zeros for one page more, then an
+// error.
 #pragma once
 
 #include <memory>

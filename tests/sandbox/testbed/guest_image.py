@@ -40,6 +40,7 @@ PROGRAMS = {
     "bash": "bash",  # the shell on the console
     "truncate": "coreutils",
     "qemu-ga": "qemu-guest-agent",
+    "eject": "eject",
 }
 
 

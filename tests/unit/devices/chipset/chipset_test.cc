@@ -1,10 +1,10 @@
 // The chips that firmware sets up: 440FX, PIIX3, PIIX4, and the device that tells it of its machine.
 #include <catch2/catch.hpp>
 
-#include "devices/legacy/fw_cfg/device.h"
 #include "devices/chipset/host_bridge/device.h"
 #include "devices/chipset/isa_bridge/device.h"
 #include "devices/chipset/power/device.h"
+#include "devices/legacy/fw_cfg/device.h"
 #include "tests/support/test_machine.h"
 
 namespace lodge::test {
@@ -26,8 +26,8 @@ uint64_t big(uint64_t value) { return __builtin_bswap64(value); }
 TEST_CASE("host_bridge_pam_registers_choose_ram_or_rom_for_each_segment") {
   TestMachine machine;
   std::vector<ShadowMap> seen;
-  const auto bridge = must(HostBridge::create({.low_ram = 64 * kMiB, .apply = [&](const ShadowMap& map) { seen.push_back(map); }},
-                                              *machine.env, nullptr));
+  const auto bridge = must(HostBridge::create(
+      {.low_ram = 64 * kMiB, .apply = [&](const ShadowMap& map) { seen.push_back(map); }}, *machine.env, nullptr));
   must(machine.root->plug({0, 0}, bridge, false));
   REQUIRE(seen.size() == 1);
   CHECK(seen.back() == ShadowMap{});
@@ -63,8 +63,8 @@ TEST_CASE("host_bridge_restores_what_firmware_chose") {
   bridge->save(out);
   const auto reader = must(StateReader::parse(out.bytes()));
   ShadowMap seen;
-  const auto again = must(
-      HostBridge::create({.low_ram = 0, .apply = [&](const ShadowMap& map) { seen = map; }}, *machine.env, &reader));
+  const auto again =
+      must(HostBridge::create({.low_ram = 0, .apply = [&](const ShadowMap& map) { seen = map; }}, *machine.env, &reader));
   CHECK(seen == bridge->shadow());
   CHECK(seen.segments[12] == 3);
 }
@@ -112,8 +112,8 @@ TEST_CASE("isa_bridge_port_92_keeps_a20_and_resets") {
 
 TEST_CASE("piix4_power_block_goes_where_firmware_puts_it") {
   TestMachine machine;
-  const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power,
-                                             FixedPower::Placed::by_firmware, nullptr));
+  const auto power =
+      must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::by_firmware, nullptr));
   must(machine.root->plug({1, 0}, power, false));
   CHECK(machine.in(0x608, 4) == 0xFFFFFFFF);
   CHECK((machine.config(1, 0x58) & 0x0200'0000) != 0);  // no system management mode is to be had
@@ -140,8 +140,8 @@ TEST_CASE("piix4_power_block_goes_where_firmware_puts_it") {
   power->save(out);
   const auto reader = must(StateReader::parse(out.bytes()));
   TestMachine other;
-  const auto again = must(FixedPower::create(*other.env, other.lines[9], other.env->power,
-                                             FixedPower::Placed::by_firmware, &reader));
+  const auto again =
+      must(FixedPower::create(*other.env, other.lines[9], other.env->power, FixedPower::Placed::by_firmware, &reader));
   CHECK((other.in(0xB004, 2) & 1) == 1);
   machine.set_config(1, 0x40, 0xFFFF);  // beyond what there is
   machine.set_config(1, 0x40, 0x0041);  // over what others have

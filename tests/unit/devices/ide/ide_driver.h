@@ -227,7 +227,8 @@ class IdeBench {
     return out;
   }
   std::vector<uint8_t> of_disk(size_t at, size_t size) const {
-    return {image->data.begin() + static_cast<std::ptrdiff_t>(at), image->data.begin() + static_cast<std::ptrdiff_t>(at + size)};
+    return {image->data.begin() + static_cast<std::ptrdiff_t>(at),
+            image->data.begin() + static_cast<std::ptrdiff_t>(at + size)};
   }
 
   TestMachine machine;

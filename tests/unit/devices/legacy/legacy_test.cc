@@ -2,9 +2,9 @@
 // events).
 #include <catch2/catch.hpp>
 
+#include "devices/chipset/power/device.h"
 #include "devices/legacy/cmos_rtc/device.h"
 #include "devices/legacy/debug_ports/device.h"
-#include "devices/chipset/power/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/legacy/pvpanic/device.h"
 #include "devices/legacy/uart16550/device.h"
@@ -329,7 +329,8 @@ TEST_CASE("rtc_state_restores_bytes_and_offset_and_bounds_it") {
 
 TEST_CASE("fixed_power_button_raises_the_sci_until_cleared") {
   TestMachine machine;
-  const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
+  const auto power =
+      must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
   machine.out(FixedPower::kSmiCommand, FixedPower::kAcpiEnable);
   CHECK((machine.in(0x604, 2) & 1) == 1);
   machine.out(0x602, 0x100, 2);
@@ -347,7 +348,8 @@ TEST_CASE("fixed_power_button_raises_the_sci_until_cleared") {
 
 TEST_CASE("fixed_power_tells_of_hotplug_by_a_general_purpose_event") {
   TestMachine machine;
-  const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
+  const auto power =
+      must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
   power->announce_hotplug();
   CHECK_FALSE(machine.lines[9].level);  // not enabled yet, but kept
   machine.out(FixedPower::kGpe0 + 2, 1U << FixedPower::kHotplugGpe);
@@ -360,7 +362,8 @@ TEST_CASE("fixed_power_tells_of_hotplug_by_a_general_purpose_event") {
 
 TEST_CASE("fixed_power_tells_of_shutdown_and_reset") {
   TestMachine machine;
-  const auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
+  const auto power =
+      must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
   machine.out(0x604, 0x0001, 2);
   machine.out(0x604, 0x0400, 2);  // a type without the enable bit
   machine.out(0x604, 0x2400, 2);  // a type that is not S5
@@ -379,7 +382,8 @@ TEST_CASE("fixed_power_tells_of_shutdown_and_reset") {
 
 TEST_CASE("fixed_power_timer_counts_and_goes_on_after_restore") {
   TestMachine machine;
-  auto power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
+  auto power =
+      must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, nullptr));
   const auto first = machine.in(0x608, 4);
   CHECK(machine.run_until([&] { return machine.in(0x608, 4) > first; }));
   StateWriter out;
@@ -387,7 +391,8 @@ TEST_CASE("fixed_power_timer_counts_and_goes_on_after_restore") {
   const auto saved = machine.in(0x608, 4);
   const auto reader = must(StateReader::parse(out.bytes()));
   power.reset();
-  power = must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, &reader));
+  power =
+      must(FixedPower::create(*machine.env, machine.lines[9], machine.env->power, FixedPower::Placed::from_start, &reader));
   const auto after = machine.in(0x608, 4);
   CHECK(after >= first);
   CHECK(after < saved + 3579545 * 5);

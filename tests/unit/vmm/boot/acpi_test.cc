@@ -219,7 +219,8 @@ TEST_CASE("ACPI pointers lead from the RSDP to every table") {
 // What firmware does with the list of commands, at addresses of its choice.
 TEST_CASE("The table loader's commands make sound tables wherever they are put") {
   AcpiFiles files = *build_acpi_files(make(AcpiMachine::pc, 2));
-  std::map<std::string, std::vector<std::byte>*> by_file{{AcpiFiles::kTables, &files.tables}, {AcpiFiles::kRsdp, &files.rsdp}};
+  std::map<std::string, std::vector<std::byte>*> by_file{{AcpiFiles::kTables, &files.tables},
+                                                         {AcpiFiles::kRsdp, &files.rsdp}};
   const std::map<std::string, uint64_t> base{{AcpiFiles::kTables, 0x7ff0000}, {AcpiFiles::kRsdp, 0xf5a00}};
   REQUIRE(files.loader.size() % 128 == 0);
   int allocated = 0;

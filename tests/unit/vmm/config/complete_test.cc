@@ -97,7 +97,8 @@ TEST_CASE("a completed configuration survives JSON and a second completion") {
 }
 
 TEST_CASE("IDE drives find their places: disks from the front, CDs from the second channel") {
-  MachineConfig config = parsed({"--machine", "pc", "--disk", "a,bus=ide", "--cdrom", "c", "--disk", "b,bus=ide", "--disk", "v"});
+  MachineConfig config =
+      parsed({"--machine", "pc", "--disk", "a,bus=ide", "--cdrom", "c", "--disk", "b,bus=ide", "--disk", "v"});
   REQUIRE(validate(config));
   REQUIRE(complete(config));
   const auto place = [&config](size_t disk) { return config.disks.at(disk).channel * 10 + config.disks.at(disk).unit; };

@@ -32,7 +32,8 @@ std::string file(const FwCfgItems& items, std::string_view name) {
   const std::string directory = text(items.find(fw_cfg::kDirectory));
   for (size_t at = 4; at + 64 <= directory.size(); at += 64) {
     if (std::string_view(directory.c_str() + at + 8) == name) {
-      const auto key = static_cast<uint16_t>(static_cast<uint8_t>(directory[at + 4]) << 8 | static_cast<uint8_t>(directory[at + 5]));
+      const auto key =
+          static_cast<uint16_t>(static_cast<uint8_t>(directory[at + 4]) << 8 | static_cast<uint8_t>(directory[at + 5]));
       return text(items.find(key));
     }
   }
