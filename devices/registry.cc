@@ -65,13 +65,10 @@ Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, co
   const auto& wanted = std::get<CmosRtcSpec>(spec);
   return plain(CmosRtc::create(
       env, {wanted.low_ram, wanted.high_ram, wanted.cpus}, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
-<<<<<<< HEAD
 }
 
 Result<CreatedDevice> create_i8042(DeviceSpec&, const DeviceEnv& env, const StateReader* saved) {
   return plain(I8042::create(env, saved));
-=======
->>>>>>> h3
 }
 
 Result<CreatedDevice> create_debug_console(DeviceSpec&, const DeviceEnv& env, const StateReader*) {

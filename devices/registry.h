@@ -16,14 +16,9 @@
 #include "devices/chipset/power/device.h"
 #include "devices/core/char_backend.h"
 #include "devices/core/device.h"
-<<<<<<< HEAD
 #include "devices/display/vga/device.h"
 #include "devices/ide/device.h"
 #include "devices/input/ps2/controller.h"
-    == == ==
-    =
-#include "devices/ide/device.h"
-        >>>>>>> h3
 #include "devices/legacy/cpu_hotplug/device.h"
 #include "devices/legacy/fw_cfg/device.h"
 #include "devices/legacy/power/device.h"
@@ -37,89 +32,84 @@
 #include "devices/virtio/rng/device.h"
 #include "devices/virtio/transport_pci.h"
 
-        namespace lodge {
+namespace lodge {
 
-  // What to build, one type for each kind. Resources (backends, descriptors) are handed over.
-  struct ReducedPowerSpec {
-    uint64_t base = 0;
-    uint32_t gsi = 0;
-  };
-  struct FixedPowerSpec {
-    uint32_t gsi = 9;
-    FixedPower::Placed placed = FixedPower::Placed::from_start;
-    IrqLine* sci = nullptr;  // instead of the input
-  };
-  struct HostBridgeSpec {
-    HostBridge::Options options;
-  };
-  struct IsaBridgeSpec {
-    PirqRouter* router = nullptr;
-  };
-  struct FwCfgSpec {};
-  struct PciHotplugSpec {
-    bool ports = false;  // the registers are I/O ports, else memory
-    uint64_t base = 0;
-    PciHotplug::Hooks hooks;
-  };
-  struct CpuHotplugSpec {
-    bool ports = false;
-    uint64_t base = 0;
-    std::vector<bool> present;  // by index, of all that are possible
-    CpuHotplug::Hooks hooks;
-  };
-  struct CmosRtcSpec {
-    uint64_t low_ram = 0;
-    uint64_t high_ram = 0;
-    uint32_t cpus = 1;
-  };
-  struct I8042Spec {};
-  struct DebugConsoleSpec {};
-  struct DebugExitSpec {};
-  struct PvPanicSpec {};
-  struct SerialSpec {
-    Uart16550::Options options;
-    uint32_t gsi = 4;
-  };
-  struct VgaSpec {
-    VgaDisplay::Options options;
-  };
-  struct IdeSpec {
-    Piix3Ide::Options options;
-  };
-  template <class Options>
-  struct VirtioSpec {
-    VirtioPci::Options transport;
-    Options options;
-  };
-  using RngSpec = VirtioSpec<VirtioRng::Options>;
-  using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
-  using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
-  using NetSpec = VirtioSpec<VirtioNet::Options>;
-  using BlkSpec = VirtioSpec<VirtioBlk::Options>;
+// What to build, one type for each kind. Resources (backends, descriptors) are handed over.
+struct ReducedPowerSpec {
+  uint64_t base = 0;
+  uint32_t gsi = 0;
+};
+struct FixedPowerSpec {
+  uint32_t gsi = 9;
+  FixedPower::Placed placed = FixedPower::Placed::from_start;
+  IrqLine* sci = nullptr;  // instead of the input
+};
+struct HostBridgeSpec {
+  HostBridge::Options options;
+};
+struct IsaBridgeSpec {
+  PirqRouter* router = nullptr;
+};
+struct FwCfgSpec {};
+struct PciHotplugSpec {
+  bool ports = false;  // the registers are I/O ports, else memory
+  uint64_t base = 0;
+  PciHotplug::Hooks hooks;
+};
+struct CpuHotplugSpec {
+  bool ports = false;
+  uint64_t base = 0;
+  std::vector<bool> present;  // by index, of all that are possible
+  CpuHotplug::Hooks hooks;
+};
+struct CmosRtcSpec {
+  uint64_t low_ram = 0;
+  uint64_t high_ram = 0;
+  uint32_t cpus = 1;
+};
+struct I8042Spec {};
+struct DebugConsoleSpec {};
+struct DebugExitSpec {};
+struct PvPanicSpec {};
+struct SerialSpec {
+  Uart16550::Options options;
+  uint32_t gsi = 4;
+};
+struct VgaSpec {
+  VgaDisplay::Options options;
+};
+struct IdeSpec {
+  Piix3Ide::Options options;
+};
+template <class Options>
+struct VirtioSpec {
+  VirtioPci::Options transport;
+  Options options;
+};
+using RngSpec = VirtioSpec<VirtioRng::Options>;
+using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
+using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
+using NetSpec = VirtioSpec<VirtioNet::Options>;
+using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
-  // The alternatives stand in the table's order: a spec's index is its row.
-  using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec,
-<<<<<<< HEAD
-                                  CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec,
-                                  SerialSpec, VgaSpec, IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
-=======
-                                  CpuHotplugSpec, CmosRtcSpec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec,
-                                  IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
->>>>>>> h3
+// The alternatives stand in the table's order: a spec's index is its row.
+using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec,
+                                CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec,
+                                SerialSpec, VgaSpec, IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
-  struct CreatedDevice {
-    std::shared_ptr<Device> device;
-    std::shared_ptr<PciFunction> function;  // to be plugged into the root; null: not a PCI device
-  };
+struct CreatedDevice {
+  std::shared_ptr<Device> device;
+  std::shared_ptr<PciFunction> function;  // to be plugged into the root; null: not a PCI device
+};
 
-  struct DeviceKind {
-    std::string_view name;
-    Result<CreatedDevice> (*create)(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved);
-  };
+struct DeviceKind {
+  std::string_view name;
+  Result<CreatedDevice> (*create)(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved);
+};
 
-  [[nodiscard]] const std::array<DeviceKind, std::variant_size_v<DeviceSpec>>& device_kinds();
+[[nodiscard]] const std::array<DeviceKind, std::variant_size_v<DeviceSpec>>& device_kinds();
 
-  // Creates the device of a spec by its row.
-  [[nodiscard]] Result<CreatedDevice> create_device(DeviceSpec spec, const DeviceEnv& env, const StateReader* saved);
+// Creates the device of a spec by its row.
+[[nodiscard]] Result<CreatedDevice> create_device(DeviceSpec spec, const DeviceEnv& env, const StateReader* saved);
 
 }  // namespace lodge

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from support import disks, places
+from support.wait import until
 
 GRUB_CD = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 BOOT_SECONDS = 2 * places.BOOT_SECONDS
@@ -111,3 +112,38 @@ def test_grub_on_a_cd_starts_linux_from_an_ide_disk(vmm, tmp_path, root_disk):
     assert machine.guest.run("nproc").strip() == "2"
     machine.guest.run("modprobe -a ata_piix sd_mod && test -b /dev/sda && sha256sum /dev/sda")
     machine.power_down()
+
+
+KEY_ESC = 1
+
+
+def screen(machine):
+    """What the screen shows: width, height, pixels of three bytes."""
+    fd = os.memfd_create("screen")
+    try:
+        machine.control.execute("getfd", {"fdname": "screen"}, descriptors=[fd])
+        machine.control.execute("screendump", {"fdname": "screen"})
+        image = os.pread(fd, os.fstat(fd).st_size, 0)
+    finally:
+        os.close(fd)
+    kind, size, depth, pixels = image.split(b"\n", 3)
+    width, height = map(int, size.split())
+    assert (kind, depth, len(pixels)) == (b"P6", b"255", width * height * 3)
+    with open(f"{machine.folder}/screen.ppm", "wb") as file:
+        file.write(image)
+    return width, height, pixels
+
+
+def test_people_see_and_type(vmm):
+    """The VGA BIOS shows text on the screen, and a key on the PS/2 keyboard opens the boot menu."""
+    options = ("--firmware", "bios,menu=on,menu_wait_ms=60000", "--video", "vga", "--debug-console")
+    machine = vmm(machine="pc", name="people", memory=256, kernel=None, initrd=None, extra=options)
+    machine.errors.wait_for("Press ESC for boot menu", BOOT_SECONDS)
+    width, height, pixels = screen(machine)
+    assert (width, height) == (720, 400)
+    colours = {pixels[at : at + 3] for at in range(0, len(pixels), 3)}
+    assert colours == {b"\0\0\0", b"\xaa\xaa\xaa"}  # light grey on black, as a PC begins
+    lit = pixels.count(b"\xaa\xaa\xaa")
+    machine.control.execute("send-key", {"keys": str(KEY_ESC), "hold-ms": 50})
+    machine.errors.wait_for("Select boot device", BOOT_SECONDS)
+    until(lambda: screen(machine)[2].count(b"\xaa\xaa\xaa") > lit, "the menu is on the screen")

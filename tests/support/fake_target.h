@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+
+#include <fmt/ranges.h>
 #include <utility>
 #include <vector>
 
