@@ -129,7 +129,8 @@ def screen(machine):
     kind, size, depth, pixels = image.split(b"\n", 3)
     width, height = map(int, size.split())
     assert (kind, depth, len(pixels)) == (b"P6", b"255", width * height * 3)
-    with open(f"{machine.folder}/screen.ppm", "wb") as file:
+    os.makedirs(f"{places.TREE}/build/test-logs", exist_ok=True)
+    with open(f"{places.TREE}/build/test-logs/screen.ppm", "wb") as file:  # for people to look at
         file.write(image)
     return width, height, pixels
 

@@ -60,8 +60,8 @@ class FakeTarget final : public ControlTarget {
   Result<void> screendump(int fd) override {
     return ::write(fd, "P6", 2) == 2 ? note("screendump") : fail("the file cannot be written to");
   }
-  void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) override {
-    done(note(fmt::format("keys {} for {} ms", fmt::join(keys, "+"), hold.count())));
+  void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds time, Done done) override {
+    done(note(fmt::format("keys {} for {} ms", fmt::join(keys, "+"), time.count())));
   }
   Result<void> set_balloon(uint64_t bytes) override { return note(fmt::format("balloon {}", bytes)); }
   Result<void> set_balloon_period(std::chrono::seconds period) override {
