@@ -1,6 +1,7 @@
 #include "vmm/machine/boot_tables.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/hex.h"
 #include "vmm/boot/layout.h"
@@ -87,20 +88,19 @@ SmbiosConfig smbios_config(const MachineConfig& config, const Topology& topology
 }
 
 std::string boot_order(const MachineConfig& config) {
-  std::vector<std::pair<uint32_t, std::string>> devices;
+  std::multimap<uint32_t, std::string> devices;  // those with the same place stay in order
   for (const DiskSettings& disk : config.disks) {
     if (disk.boot != 0) {
-      devices.emplace_back(
-          disk.boot, disk.bus == "ide" ? fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1, disk.unit - 1)
-                                       : fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", disk.slot));
+      devices.emplace(disk.boot, disk.bus == "ide"
+                                     ? fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1, disk.unit - 1)
+                                     : fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", disk.slot));
     }
   }
   for (const NetSettings& net : config.nets) {
     if (net.boot != 0) {
-      devices.emplace_back(net.boot, fmt::format("/pci@i0cf8/ethernet@{:x}/ethernet-phy@0", net.slot));
+      devices.emplace(net.boot, fmt::format("/pci@i0cf8/ethernet@{:x}/ethernet-phy@0", net.slot));
     }
   }
-  std::ranges::stable_sort(devices, {}, [](const auto& device) { return device.first; });
   std::string lines;
   for (const auto& [place, path] : devices) {
     lines += path + '\n';

@@ -29,8 +29,8 @@ constexpr uint8_t kSysRqSet2 = 0x84;
 
 constexpr std::array<uint8_t, 128> kToSet2 = [] {
   std::array<uint8_t, 128> table{};
-  for (uint8_t code = 1; code < kToSet1.size(); ++code) {
-    table[kToSet1[code]] = code;
+  for (std::size_t code = 1; code < kToSet1.size(); ++code) {
+    table[kToSet1[code]] = static_cast<uint8_t>(code);
   }
   table[kF7Set1] = kF7Set2;
   table[kSysRqSet1] = kSysRqSet2;

@@ -11,6 +11,14 @@ void append_be(std::vector<std::byte>& out, uint64_t value, size_t size) {
   }
 }
 
+std::vector<std::byte> little_endian(uint64_t value, size_t size) {
+  std::vector<std::byte> bytes(size);
+  for (size_t i = 0; i < size; ++i) {
+    bytes[i] = static_cast<std::byte>(value >> (8 * i));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 FwCfgItems::FwCfgItems() {
@@ -31,13 +39,7 @@ FwCfgItems::Item& FwCfgItems::at(uint16_t key) {
 
 void FwCfgItems::set(uint16_t key, std::vector<std::byte> bytes) { at(key).bytes = std::move(bytes); }
 
-void FwCfgItems::set_number(uint16_t key, uint64_t value, size_t size) {
-  std::vector<std::byte> bytes;
-  for (size_t i = 0; i < size; ++i) {
-    bytes.push_back(static_cast<std::byte>(value >> (8 * i)));
-  }
-  set(key, std::move(bytes));
-}
+void FwCfgItems::set_number(uint16_t key, uint64_t value, size_t size) { set(key, little_endian(value, size)); }
 
 void FwCfgItems::set_text(uint16_t key, std::string_view text) {
   const auto bytes = bytes_of(text);
@@ -59,11 +61,7 @@ void FwCfgItems::add_file(std::string_view name, std::vector<std::byte> bytes) {
 }
 
 void FwCfgItems::add_number_file(std::string_view name, uint64_t value, size_t size) {
-  std::vector<std::byte> bytes;
-  for (size_t i = 0; i < size; ++i) {
-    bytes.push_back(static_cast<std::byte>(value >> (8 * i)));
-  }
-  add_file(name, std::move(bytes));
+  add_file(name, little_endian(value, size));
 }
 
 void FwCfgItems::finish() {
