@@ -93,7 +93,7 @@ REFUSED = {
     "kernel empty": (1, ["'empty'", "is empty", "; "], ["run", "--kernel", "empty"]),
     "kernel a folder": (1, ["'.'", "not a regular file", "; "], ["run", "--kernel", "."]),
     "kernel a fifo": (1, ["'fifo'", "not a regular file", "; "], ["run", "--kernel", "fifo"]),
-    "kernel not given": (1, ["no kernel is given", "; use --kernel"], ["run"]),
+    "kernel not given": (1, ["nothing to start is given", "; use --kernel"], ["run"]),
     "kernel too large": (1, ["'kernel'", "needs memory up to", "; give it more memory"], [*GUEST, "--memory", "64"]),
     "initrd missing": (1, ["initrd 'nowhere'", "No such file", "; check the path"], [*GUEST, "--initrd", "nowhere"]),
     "initrd empty": (1, ["initrd 'empty'", "is empty", "; "], [*GUEST, "--initrd", "empty"]),

@@ -24,8 +24,8 @@ COMMAND = ["clang-tidy-19", "--quiet", "--extra-arg=-Wno-unknown-warning-option"
 if MODE != "deep":  # the analyzer's own limit is 225000 states of one function, and most of the time goes there
     COMMAND += ["--extra-arg=" + word for word in ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=20000")]
 
-# The analyzer does not follow how coroutines pass control to one another and finds null frames in Asio's own header.
-NOT_OURS = re.compile(r"^/usr/include/boost/asio/impl/awaitable\.hpp:.*\[clang-analyzer-core\.")
+# The analyzer does not follow how coroutines pass control to one another and finds null frames in Asio's own headers.
+NOT_OURS = re.compile(r"^/usr/include/boost/asio/.*\[clang-analyzer-")
 
 
 class Cache:
