@@ -62,6 +62,7 @@ struct Daemon {
   rpc::ConnectionEnv env{.network = network,
                          .workers = workers,
                          .high_workers = workers,
+                         .agent_workers = workers,
                          .login_workers = workers,
                          .procedures = procedures,
                          .driver = reinterpret_cast<Driver*>(no_driver.data()),

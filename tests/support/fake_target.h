@@ -29,7 +29,7 @@ class FakeTarget final : public ControlTarget {
   [[nodiscard]] uint64_t memory_size() const override { return 1 << 20; }
   [[nodiscard]] std::vector<Cpu> cpus() const override { return {Cpu{}}; }
   [[nodiscard]] std::vector<DeviceCounters> counters() const override { return {{"disk0", {{"reads", 3}}}}; }
-  [[nodiscard]] std::vector<Disk> disks() const override { return {{"disk0", "'a' (/b)", 512, 512, false, 3}}; }
+  [[nodiscard]] std::vector<Disk> disks() const override { return {{"disk0", "'a' (/b)", 512, 512, false, 3, {}}}; }
   [[nodiscard]] std::vector<CharDevice> char_devices() const override { return {{"serial0", "/dev/pts/1", true}}; }
   [[nodiscard]] std::optional<Balloon> balloon() const override { return std::nullopt; }
   [[nodiscard]] std::vector<Net> nets() const override {
