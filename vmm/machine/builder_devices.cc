@@ -184,10 +184,12 @@ Result<void> MachineBuilder::add_video() {
   }
   VgaSpec spec;
   spec.options.memory = static_cast<uint32_t>(config_.video.memory_mib * kMiB);
-  spec.options.map = [vm = machine_.vm_.get()](uint64_t base, uint64_t size, const std::byte* host) {
+  // A guest may move it to where other memory is, as often as it likes.
+  const auto warnings = std::make_shared<GuestWarnings>();
+  spec.options.map = [vm = machine_.vm_.get(), warnings](uint64_t base, uint64_t size, const std::byte* host) {
     const uint64_t mapped = host != nullptr ? size : 0;
     if (const auto outcome = vm->set_slot({kVideoMemorySlot, Gpa{base}, mapped, host, false}); !outcome) {
-      log_error("video0", "video memory at {:#x}: {}", base, outcome.error().message);
+      guest_warning(*warnings, "video0", "video memory at {:#x} is not mapped: {}", base, outcome.error().message);
     }
   };
   TRY_VOID(add(std::move(spec), config_.video.slot));
