@@ -2,10 +2,10 @@
 #pragma once
 
 #include <string>
-
-#include <fmt/ranges.h>
 #include <utility>
 #include <vector>
+
+#include <fmt/ranges.h>
 
 #include "vmm/control/target.h"
 

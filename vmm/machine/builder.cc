@@ -277,12 +277,11 @@ Result<void> MachineBuilder::open_firmware() {
   firmware_ = TRY(open_mapped(config_.firmware.fd, config_.firmware.path, "firmware"));
   std::vector<std::string> read;
   for (const NetSettings& net : config_.nets) {
-    const Fd given(net.rom_fd);
+    Fd given(net.rom_fd);
     if (net.boot == 0 || net.rom.empty() || std::ranges::find(read, net.rom) != read.end()) {
       continue;
     }
-    const MappedFile rom =
-        TRY(given.valid() ? MappedFile::map(given.get(), net.rom, "option ROM") : MappedFile::open(net.rom, "option ROM"));
+    const MappedFile rom = TRY(open_mapped(given.release(), net.rom, "option ROM"));
     // One for each kind of virtio NIC that firmware may find: transitional and modern.
     for (const char* name : {"pci1af4,1000.rom", "pci1af4,1041.rom"}) {
       machine_.option_roms_.push_back({name, {rom.bytes().begin(), rom.bytes().end()}});
