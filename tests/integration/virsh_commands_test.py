@@ -144,6 +144,11 @@ def test_devices_of_the_definition(daemon):
     left = daemon.virsh("dumpxml parts")
     assert "<disk" not in left and "<interface" not in left
     assert "Failed to get disk information" in daemon.fails("detach-disk parts vdb --config")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>")
+    daemon.virsh(f"detach-device parts {path} --config")
+    assert "<rng" not in daemon.virsh("dumpxml parts")
+    assert "not found" in daemon.fails(f"detach-device parts {path} --config")
     daemon.virsh("undefine parts")
 
 

@@ -2,6 +2,7 @@
 import os
 import re
 import socket
+import subprocess
 
 import pytest
 from support import disks, places
@@ -166,6 +167,38 @@ def test_disks_come_and_go_and_are_counted(daemon, web, shared_folder):
     until(lambda: web.run("blockdev --getsize64 /dev/vdb").strip() == str(32 << 20), "the guest sees the new size",
           places.COMMAND_SECONDS)
     assert "already exists" in daemon.fails(f"attach-disk web {image} vdb --live")
+
+
+def test_devices_come_and_go_by_their_xml(daemon, web, shared_folder):
+    """attach-device and detach-device of a running guest's disk; the definition stays as it was."""
+    image = disks.empty(f"{shared_folder}/by-xml.img", 8)
+    path = f"{daemon.folder}/disk.xml"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{image}'/>"
+                   "<target dev='vdd' bus='virtio'/><serial>by-xml</serial></disk>")
+    daemon.virsh(f"attach-device web {path} --live")
+    until(lambda: "by-xml" in web.try_run("cat /sys/block/vd?/serial; echo")[1], "the guest sees the disk", places.COMMAND_SECONDS)
+    assert image in daemon.virsh("dumpxml web") and image not in daemon.virsh("dumpxml web --inactive")
+    daemon.virsh(f"detach-device web {path} --live")
+    until(lambda: "by-xml" not in web.try_run("cat /sys/block/vd?/serial; echo")[1], "the guest has let go of it", places.COMMAND_SECONDS)
+    until(lambda: image not in daemon.virsh("dumpxml web"), "virsh knows it", places.COMMAND_SECONDS)
+
+
+def test_interfaces_come_and_go(daemon, web):
+    """attach-interface and detach-interface: the guest's NIC and the host's tap in its bridge, both gone afterwards."""
+    bridge, mac = "lodge-br9", "52:54:00:44:55:66"
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    try:
+        daemon.virsh(f"attach-interface web bridge {bridge} --model virtio --mac {mac} --live")
+        until(lambda: mac in web.run("cat /sys/class/net/*/address"), "the guest sees the NIC", places.COMMAND_SECONDS)
+        tap = re.search(rf"^ *(vnet\d+) +bridge +{bridge} +virtio +{mac}", daemon.virsh("domiflist web"), re.MULTILINE).group(1)
+        assert os.path.basename(os.readlink(f"/sys/class/net/{tap}/master")) == bridge
+        daemon.virsh(f"detach-interface web bridge --mac {mac} --live")
+        until(lambda: mac not in web.run("cat /sys/class/net/*/address"), "the guest has let go of it", places.COMMAND_SECONDS)
+        until(lambda: mac not in daemon.virsh("domiflist web"), "virsh knows it", places.COMMAND_SECONDS)
+        until(lambda: not os.path.exists(f"/sys/class/net/{tap}"), "the tap is gone", places.COMMAND_SECONDS)
+    finally:
+        subprocess.run(["ip", "link", "del", bridge], check=True)
 
 
 def test_interfaces_are_counted_and_cut(daemon, web):
