@@ -64,7 +64,8 @@ Result<CreatedDevice> create_cpu_hotplug(DeviceSpec& spec, const DeviceEnv& env,
 Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   const auto& wanted = std::get<CmosRtcSpec>(spec);
   return plain(CmosRtc::create(
-      env, {wanted.low_ram, wanted.high_ram, wanted.cpus}, [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
+      env, {wanted.low_ram, wanted.high_ram, wanted.cpus, wanted.floppies},
+      [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
 }
 
 Result<CreatedDevice> create_i8042(DeviceSpec&, const DeviceEnv& env, const StateReader* saved) {
@@ -97,6 +98,10 @@ Result<CreatedDevice> create_ide(DeviceSpec& spec, const DeviceEnv& env, const S
   return function(Piix3Ide::create(std::move(std::get<IdeSpec>(spec).options), env, saved));
 }
 
+Result<CreatedDevice> create_floppy(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return plain(FloppyController::create(std::move(std::get<FloppySpec>(spec).options), env, saved));
+}
+
 template <class Spec, class Device>
 Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<Spec>(spec);
@@ -121,6 +126,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"uart16550", create_serial},
     {"vga", create_vga},
     {"ide", create_ide},
+    {"floppy", create_floppy},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},

@@ -17,6 +17,7 @@
 #include "devices/core/char_backend.h"
 #include "devices/core/device.h"
 #include "devices/display/vga/device.h"
+#include "devices/floppy/controller.h"
 #include "devices/ide/device.h"
 #include "devices/input/ps2/controller.h"
 #include "devices/legacy/cpu_hotplug/device.h"
@@ -66,6 +67,7 @@ struct CmosRtcSpec {
   uint64_t low_ram = 0;
   uint64_t high_ram = 0;
   uint32_t cpus = 1;
+  std::array<uint8_t, FloppyController::kDrives> floppies{};  // kinds (FloppyDriveKind)
 };
 struct I8042Spec {};
 struct DebugConsoleSpec {};
@@ -81,6 +83,9 @@ struct VgaSpec {
 struct IdeSpec {
   Piix3Ide::Options options;
 };
+struct FloppySpec {
+  FloppyController::Options options;
+};
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -93,9 +98,10 @@ using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec,
-                                CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec,
-                                SerialSpec, VgaSpec, IdeSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+using DeviceSpec =
+    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
+                 CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec, IdeSpec,
+                 FloppySpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

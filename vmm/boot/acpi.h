@@ -77,6 +77,7 @@ struct AcpiFixed {
   bool rtc = true;
   AcpiRegister reset{AcpiSpace::io, 0xcf9};
   uint8_t reset_value = 6;
+  bool floppy = false;
 };
 
 // Registers of processors that come and go (devices/legacy/cpu_hotplug/device.h): doublewords.

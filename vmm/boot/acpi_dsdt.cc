@@ -91,6 +91,12 @@ aml::Bytes isa_devices(const AcpiConfig& config) {
     append(out, device("RTC", join({name("_HID", eisa_id("PNP0B00")),
                                     name("_CRS", resources(join({io_ports(0x70, 2), isa_irq(8)})))})));
   }
+  if (config.fixed.floppy) {
+    append(out,
+           device("FDC0",
+                  join({name("_HID", eisa_id("PNP0700")),
+                        name("_CRS", resources(join({io_ports(0x3F0, 6), io_ports(0x3F7, 1), isa_irq(6), isa_dma(2)})))})));
+  }
   if (config.fixed.i8042) {
     append(out, device("KBD", join({name("_HID", eisa_id("PNP0303")),
                                     name("_CRS", resources(join({io_ports(0x60, 1), io_ports(0x64, 1), isa_irq(1)})))})));

@@ -294,6 +294,14 @@ Bytes isa_irq(uint8_t irq) {
   return out;
 }
 
+// As device of the ISA bus, compatible timing, 8 bits, bus master not (ACPI 6.4.2.2).
+Bytes isa_dma(uint8_t channel) {
+  Bytes out = raw({0x2A});
+  put(out, 1U << channel, 1);
+  put(out, 0, 1);
+  return out;
+}
+
 Bytes memory32_fixed(bool writable, uint32_t base, uint32_t size) {
   Bytes out = raw({0x86, 9, 0, writable ? 1U : 0U});
   put(out, base, 4);

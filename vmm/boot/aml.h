@@ -65,6 +65,7 @@ struct FieldUnit {
 [[nodiscard]] Bytes resources(const Bytes& descriptors);
 [[nodiscard]] Bytes io_ports(uint16_t first, uint16_t count);
 [[nodiscard]] Bytes isa_irq(uint8_t irq);  // edge, active high, exclusive
+[[nodiscard]] Bytes isa_dma(uint8_t channel);
 [[nodiscard]] Bytes memory32_fixed(bool writable, uint32_t base, uint32_t size);
 [[nodiscard]] Bytes bus_range(uint16_t first, uint16_t last);
 [[nodiscard]] Bytes io_window(uint16_t first, uint16_t last);

@@ -87,11 +87,7 @@ Result<void> apply_disk(RunRequest& request, const std::string& text) {
 }
 
 // A drive is there once it is mentioned; "none" or no path: it is empty.
-Result<void> apply_cdrom(RunRequest& request, const std::string& text) {
-  DiskSettings disk;
-  disk.bus = "ide";
-  disk.device = DiskDevice::cdrom;
-  disk.read_only = true;
+Result<void> add_drive(RunRequest& request, DiskSettings disk, const std::string& text) {
   for (const auto& [key, value] : split_options(text)) {
     if (key.empty() && value == "none") {
       continue;
@@ -100,6 +96,21 @@ Result<void> apply_cdrom(RunRequest& request, const std::string& text) {
   }
   request.config.disks.push_back(std::move(disk));
   return {};
+}
+
+Result<void> apply_cdrom(RunRequest& request, const std::string& text) {
+  DiskSettings disk;
+  disk.bus = "ide";
+  disk.device = DiskDevice::cdrom;
+  disk.read_only = true;
+  return add_drive(request, std::move(disk), text);
+}
+
+Result<void> apply_floppy(RunRequest& request, const std::string& text) {
+  DiskSettings disk;
+  disk.bus = "fdc";
+  disk.device = DiskDevice::floppy;
+  return add_drive(request, std::move(disk), text);
 }
 
 Result<void> apply_firmware(RunRequest& request, const std::string& text) {
@@ -216,6 +227,7 @@ const std::array kOptions{
            }},
     Option{"disk", "path=FILE[,cache=,...]", "a disk; may be repeated", apply_disk},
     Option{"cdrom", "FILE|none[,boot=,...]", "a CD drive on the IDE bus (pc); may be repeated", apply_cdrom},
+    Option{"floppy", "FILE|none[,boot=,...]", "a floppy drive (pc); may be repeated", apply_floppy},
     Option{"video", "vga[,memory_mib=,...]", "a screen (pc)", apply_video},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
     Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
@@ -332,7 +344,7 @@ Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments
         list.clear();
       }
     };
-    if (replaces("disk") || replaces("cdrom")) {
+    if (replaces("disk") || replaces("cdrom") || replaces("floppy")) {
       request.config.disks.clear();
     }
     drop("net", request.config.nets);
@@ -366,14 +378,17 @@ namespace {
 
 Result<void> check_disk(const DiskSettings& disk, const MachineConfig& config) {
   const std::string& id = disk.id;
-  if (disk.bus != "virtio" && disk.bus != "ide") {
-    return fail("disk '{}': bus '{}' is not offered; use bus=virtio or bus=ide", id, disk.bus);
+  if (disk.bus != "virtio" && disk.bus != "ide" && disk.bus != "fdc") {
+    return fail("disk '{}': bus '{}' is not offered; use bus=virtio, bus=ide or bus=fdc", id, disk.bus);
+  }
+  if ((disk.device == DiskDevice::floppy) != (disk.bus == "fdc")) {
+    return fail("disk '{}': floppy drives, and only they, are on bus fdc", id);
   }
   if (disk.device == DiskDevice::cdrom && disk.bus != "ide") {
     return fail("disk '{}': a CD drive is on the IDE bus; use bus=ide", id);
   }
-  if (disk.bus == "ide" && config.machine != MachineKind::pc) {
-    return fail("disk '{}': only machine pc has an IDE bus; use --machine pc, or bus=virtio", id);
+  if (disk.bus != "virtio" && config.machine != MachineKind::pc) {
+    return fail("disk '{}': only machine pc has bus {}; use --machine pc, or bus=virtio", id, disk.bus);
   }
   if (disk.device == DiskDevice::disk && disk.path.empty() && disk.fd < 0) {
     return fail("disk '{}' has neither a path nor a descriptor; use path=FILE", id);

@@ -35,7 +35,7 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
     users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
   }
   for (DiskSettings& disk : config.disks) {
-    if (disk.bus != "ide") {
+    if (disk.bus == "virtio") {
       users.push_back({fmt::format("disk '{}'", disk.id), &disk.slot});
     }
   }
@@ -73,6 +73,36 @@ Result<void> choose_ide_places(MachineConfig& config) {
     disk.channel = *free / 2 + 1;
     disk.unit = *free % 2 + 1;
     taken.at(*free) = &disk;
+  }
+  return {};
+}
+
+Result<void> choose_floppy_places(MachineConfig& config) {
+  std::array<const DiskSettings*, kFloppyPlaces> taken{};
+  const auto take = [&taken](DiskSettings& disk, uint32_t unit) -> Result<void> {
+    const DiskSettings*& there = taken.at(unit - 1);
+    if (there != nullptr) {
+      return fail("floppy drive {} is asked for by disk '{}' and by disk '{}'; give one of them another", unit, there->id,
+                  disk.id);
+    }
+    there = &disk;
+    disk.unit = unit;
+    return {};
+  };
+  for (DiskSettings& disk : config.disks) {
+    if (disk.bus == "fdc" && disk.unit != 0) {
+      TRY_VOID(take(disk, disk.unit));
+    }
+  }
+  for (DiskSettings& disk : config.disks) {
+    if (disk.bus != "fdc" || disk.unit != 0) {
+      continue;
+    }
+    const auto* const free = std::ranges::find(taken, nullptr);
+    if (free == taken.end()) {
+      return fail("disk '{}' finds no free place; there are {} floppy drives", disk.id, kFloppyPlaces);
+    }
+    TRY_VOID(take(disk, static_cast<uint32_t>(free - taken.begin()) + 1));
   }
   return {};
 }
@@ -197,6 +227,7 @@ Result<void> complete(MachineConfig& config) {
   TRY_VOID(check_cpus(config.cpu));
   TRY_VOID(check_ids(config));
   TRY_VOID(choose_ide_places(config));
+  TRY_VOID(choose_floppy_places(config));
   return choose_slots(config);
 }
 

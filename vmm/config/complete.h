@@ -7,7 +7,8 @@
 
 namespace lodge {
 
-inline constexpr uint32_t kPciSlots = 32;      // slot 0 is the host bridge
+inline constexpr uint32_t kPciSlots = 32;  // slot 0 is the host bridge
+inline constexpr uint32_t kFloppyPlaces = 2;
 inline constexpr uint32_t kIdePlaces = 4;      // two channels with two units
 inline constexpr uint32_t kPcChipsetSlot = 1;  // pc: the ISA bridge and power management
 

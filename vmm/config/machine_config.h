@@ -15,7 +15,7 @@ namespace lodge {
 enum class MachineKind : uint8_t { microvm, pc };
 enum class FirmwareKind : uint8_t { none, bios };
 enum class VideoModel : uint8_t { vga };
-enum class DiskDevice : uint8_t { disk, cdrom };
+enum class DiskDevice : uint8_t { disk, cdrom, floppy };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
 enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
 enum class DiskDiscard : uint8_t { ignore, unmap };
@@ -93,10 +93,10 @@ struct DiskSettings {
   std::string id;    // "disk0" when empty, by position
   std::string path;  // or a descriptor that the daemon passed:
   int fd = -1;
-  std::string bus = "virtio";  // or "ide"
+  std::string bus = "virtio";  // or "ide", "fdc"
   DiskDevice device = DiskDevice::disk;
   uint32_t channel = 0;  // ide: 1 or 2, and
-  uint32_t unit = 0;     // 1 (master) or 2 (slave); 0: chosen
+  uint32_t unit = 0;     // 1 (master) or 2 (slave); 0: chosen. fdc: 1 or 2
   uint32_t boot = 0;     // place in the firmware's boot order, from 1; 0: none
   std::string serial;
   bool read_only = false;

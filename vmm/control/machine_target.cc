@@ -85,11 +85,36 @@ std::vector<ControlTarget::DeviceCounters> MachineTarget::counters() const {
       all.push_back({found.drive().id(), found.channel->counters(found.unit)});
     }
   }
+  if (const FloppyController* floppy = machine_.floppy()) {
+    for (size_t unit = 0; unit < FloppyController::kDrives; ++unit) {
+      if (floppy->kind(unit) != FloppyDriveKind::none) {
+        all.push_back({floppy->drive_id(unit), floppy->drive_counters(unit)});
+      }
+    }
+  }
   return all;
 }
 
-std::vector<ControlTarget::Disk> MachineTarget::disks() const {
+std::vector<ControlTarget::Disk> MachineTarget::floppies() const {
   std::vector<Disk> disks;
+  const FloppyController* floppy = machine_.floppy();
+  for (size_t unit = 0; floppy != nullptr && unit < FloppyController::kDrives; ++unit) {
+    if (floppy->kind(unit) != FloppyDriveKind::none) {
+      const BlockInfo medium = floppy->medium(unit);
+      disks.push_back({.id = floppy->drive_id(unit),
+                       .image = medium.description,
+                       .size = medium.size,
+                       .logical_block = medium.logical_block,
+                       .read_only = medium.read_only,
+                       .slot = kPcChipsetSlot,
+                       .tray = Disk::Tray{}});
+    }
+  }
+  return disks;
+}
+
+std::vector<ControlTarget::Disk> MachineTarget::disks() const {
+  std::vector<Disk> disks = floppies();
   for (const auto& device : machine_.devices()) {
     if (auto* blk = virtio_of<VirtioBlk>(device)) {
       const BlockInfo info = blk->backend().info();

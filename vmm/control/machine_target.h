@@ -26,6 +26,7 @@ class MachineTarget final : public ControlTarget {
   [[nodiscard]] std::vector<CpuSeat> cpu_seats() const override;
   [[nodiscard]] std::vector<DeviceCounters> counters() const override;
   [[nodiscard]] std::vector<Disk> disks() const override;
+  [[nodiscard]] std::vector<Disk> floppies() const;
   [[nodiscard]] std::vector<CharDevice> char_devices() const override;
   [[nodiscard]] std::optional<Balloon> balloon() const override;
   [[nodiscard]] std::vector<Net> nets() const override;

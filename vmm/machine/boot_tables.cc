@@ -87,13 +87,26 @@ SmbiosConfig smbios_config(const MachineConfig& config, const Topology& topology
   return smbios;
 }
 
+namespace {
+
+// As firmware names what can be booted.
+std::string boot_path(const DiskSettings& disk) {
+  if (disk.bus == "ide") {
+    return fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1, disk.unit - 1);
+  }
+  if (disk.bus == "fdc") {
+    return fmt::format("/pci@i0cf8/isa@1/fdc@03f0/floppy@{}", disk.unit - 1);
+  }
+  return fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", disk.slot);
+}
+
+}  // namespace
+
 std::string boot_order(const MachineConfig& config) {
   std::multimap<uint32_t, std::string> devices;  // those with the same place stay in order
   for (const DiskSettings& disk : config.disks) {
     if (disk.boot != 0) {
-      devices.emplace(disk.boot, disk.bus == "ide"
-                                     ? fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1, disk.unit - 1)
-                                     : fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", disk.slot));
+      devices.emplace(disk.boot, boot_path(disk));
     }
   }
   for (const NetSettings& net : config.nets) {

@@ -40,6 +40,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_keyboard();
   [[nodiscard]] Result<void> add_video();
   [[nodiscard]] Result<void> add_ide();
+  [[nodiscard]] Result<void> add_floppies();
   [[nodiscard]] Result<void> add_nets();
   [[nodiscard]] Result<void> add_small_virtio();
   [[nodiscard]] VirtioPci::Options virtio_options(std::string id) const;

@@ -87,7 +87,12 @@ Result<void> MachineBuilder::create_devices() {
   if (pc()) {
     TRY_VOID(add_power());
     const uint64_t low = low_ram_end(ram_size());
-    TRY_VOID(add(CmosRtcSpec{low, ram_size() - low, config_.cpu.count}));
+    TRY_VOID(add_floppies());
+    CmosRtcSpec rtc{low, ram_size() - low, config_.cpu.count, {}};
+    for (size_t unit = 0; machine_.floppy_ != nullptr && unit < rtc.floppies.size(); ++unit) {
+      rtc.floppies.at(unit) = static_cast<uint8_t>(machine_.floppy_->kind(unit));
+    }
+    TRY_VOID(add(rtc));
   } else {
     TRY_VOID(add(ReducedPowerSpec{kReducedPowerBase, kReducedEventGsi}));
     machine_.power_ = dynamic_cast<PowerDevice*>(machine_.devices_.back().get());
@@ -228,9 +233,6 @@ Result<void> MachineBuilder::add_ide() {
     if (disk.bus != "ide") {
       continue;
     }
-    if (!pc()) {
-      return fail("disk '{}': only machine pc has an IDE bus; use --machine pc, or bus=virtio", disk.id);
-    }
     const auto on_error = [machine](const BlockErrorEvent& event) { machine->block_error(event); };
     const auto on_tray = [machine, id = disk.id](bool open) { machine->tray_moved(id, open); };
     spec.options.drives.push_back(TRY(ide_drive(disk, on_error, on_tray, kLockPatience)));
@@ -243,9 +245,25 @@ Result<void> MachineBuilder::add_ide() {
   return {};
 }
 
+Result<void> MachineBuilder::add_floppies() {
+  FloppySpec spec;
+  for (const DiskSettings& disk : config_.disks) {
+    if (disk.bus == "fdc") {
+      const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
+      spec.options.drives.push_back(TRY(floppy_drive(disk, on_error, kLockPatience)));
+    }
+  }
+  if (spec.options.drives.empty()) {
+    return {};
+  }
+  TRY_VOID(add(std::move(spec)));
+  machine_.floppy_ = dynamic_cast<FloppyController*>(machine_.devices_.back().get());
+  return {};
+}
+
 Result<void> MachineBuilder::add_disks() {
   for (const DiskSettings& disk : config_.disks) {
-    if (disk.bus == "ide") {
+    if (disk.bus != "virtio") {
       continue;
     }
     const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
@@ -354,6 +372,7 @@ AcpiConfig MachineBuilder::acpi_config() const {
   acpi.pci = std::move(pci);
   acpi.fixed.i8042 = firmware();  // without it, only the controller's reset line is there
   acpi.fixed.vga = config_.video.enabled;
+  acpi.fixed.floppy = machine_.floppy_ != nullptr;
   if (firmware()) {
     acpi.fw_cfg_port = FwCfg::kPort;
   }

@@ -102,6 +102,19 @@ Result<Piix3Ide::Drive> ide_drive(const DiskSettings& disk, OnBlockError on_erro
   return drive;
 }
 
+Result<FloppyController::Drive> floppy_drive(const DiskSettings& disk, OnBlockError on_error,
+                                             std::chrono::milliseconds lock_patience) {
+  FloppyController::Drive drive;
+  drive.id = disk.id;
+  drive.unit = static_cast<uint8_t>(disk.unit - 1);
+  if (!disk.path.empty() || disk.fd >= 0) {
+    drive.backend = TRY(open_image(disk, lock_patience));
+  }
+  drive.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
+  drive.on_io_error = std::move(on_error);
+  return drive;
+}
+
 Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
                           std::chrono::milliseconds lock_patience) {
   const std::string& id = disk.id;

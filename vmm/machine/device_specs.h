@@ -17,7 +17,9 @@ namespace lodge {
 [[nodiscard]] Result<Piix3Ide::Drive> ide_drive(const DiskSettings& disk, OnBlockError on_error,
                                                 std::function<void(bool open)> on_tray,
                                                 std::chrono::milliseconds lock_patience);
-// The image of a disk or CD.
+[[nodiscard]] Result<FloppyController::Drive> floppy_drive(const DiskSettings& disk, OnBlockError on_error,
+                                                           std::chrono::milliseconds lock_patience);
+// The image of a disk, CD or floppy disk.
 [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_image(const DiskSettings& disk,
                                                                std::chrono::milliseconds lock_patience);
 [[nodiscard]] Result<NetSpec> net_spec(const MachineConfig& config, const NetSettings& net);

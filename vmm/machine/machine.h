@@ -96,7 +96,7 @@ class Machine {
   // Asks the guest to let go of a disk or NIC; may be asked again. Events: DEVICE_DELETED when it is gone (a reset of the
   // guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
   void remove_device(const std::string& id, Done done);
-  // Another CD in a drive of the IDE bus, or none (an invalid `image`). Fails while the guest has locked the tray, unless
+  // Another CD or floppy disk in a drive, or none (an invalid `image`). Fails while the guest has locked a CD's tray, unless
   // forced; the guest is then told that someone wants it open.
   void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done);
   // A vCPU more; the answer comes when the guest has been told.
@@ -136,6 +136,8 @@ class Machine {
   }
   // The IDE controller, or null.
   [[nodiscard]] Piix3Ide* ide() const { return ide_; }
+  // The floppy controller, or null.
+  [[nodiscard]] FloppyController* floppy() const { return floppy_; }
   // What shows a picture and what takes keys; null: the guest has none.
   [[nodiscard]] Screen* screen() const { return screen_; }
   [[nodiscard]] InputSink* keyboard() const { return keyboard_; }
@@ -218,8 +220,9 @@ class Machine {
   InputSink* keyboard_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
-  Piix3Ide* ide_ = nullptr;            // null: no drive is on its bus
-  CpuHotplug* cpu_hotplug_ = nullptr;  // null: vCPUs do not come or go
+  Piix3Ide* ide_ = nullptr;             // null: no drive is on its bus
+  FloppyController* floppy_ = nullptr;  // null: there is no drive
+  CpuHotplug* cpu_hotplug_ = nullptr;   // null: vCPUs do not come or go
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;
   EventLoop::Timer route_timer_;

@@ -3,6 +3,8 @@
 // A device leaves in steps, each on control: its slot is empty from the guest's eject on (that is the vCPU's doing); once no
 // vCPU is inside it any more its queues stop; once nothing is in flight it is destroyed; once the I/O loops have let go of
 // its descriptors the event is told. Nobody waits for any of it.
+#include <fcntl.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -39,8 +41,8 @@ void Machine::add_net(NetSettings net, NetDescriptors descriptors, Done done) {
 void Machine::change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) {
   enqueue([this, id, path, image = std::make_shared<Fd>(std::move(image)), force, done = std::move(done)](const auto& next) {
     const auto drive = std::ranges::find(config_.disks, id, &DiskSettings::id);
-    if (drive == config_.disks.end() || drive->device != DiskDevice::cdrom || ide_ == nullptr) {
-      done(fail("there is no CD drive '{}'; query-block lists the drives", id));
+    if (drive == config_.disks.end() || drive->device == DiskDevice::disk) {
+      done(fail("there is no CD or floppy drive '{}'; query-block lists the drives", id));
       next();
       return;
     }
@@ -50,39 +52,48 @@ void Machine::change_medium(const std::string& id, const std::string& path, Fd i
       next();
       return;
     }
-    const auto found = *ide_->find(id);
-    found.channel->exchange_medium(found.unit, std::move(*medium),
-                                   [this, id, path, done, next](const std::unique_ptr<BlockBackend>& old) {
-                                     if (old) {
-                                       old->give_up();
-                                     }
-                                     const auto settings = std::ranges::find(config_.disks, id, &DiskSettings::id);
-                                     if (settings != config_.disks.end()) {
-                                       settings->path = path;
-                                     }
-                                     emit({"MEDIUM_CHANGED", {{"device", id}, {"path", path}}});
-                                     done({});
-                                     next();
-                                   });
+    const auto exchanged = [this, id, path, done, next](const std::unique_ptr<BlockBackend>& old) {
+      if (old) {
+        old->give_up();
+      }
+      const auto settings = std::ranges::find(config_.disks, id, &DiskSettings::id);
+      if (settings != config_.disks.end()) {
+        settings->path = path;
+      }
+      emit({"MEDIUM_CHANGED", {{"device", id}, {"path", path}}});
+      done({});
+      next();
+    };
+    if (drive->device == DiskDevice::floppy) {
+      floppy_->exchange_medium(*floppy_->find(id), std::move(*medium), exchanged);
+    } else {
+      const auto found = *ide_->find(id);
+      found.channel->exchange_medium(found.unit, std::move(*medium), exchanged);
+    }
   });
 }
 
 // On control. Null: the drive is to be empty.
 Result<std::unique_ptr<BlockBackend>> Machine::open_medium(DiskSettings& drive, const std::string& path, Fd image,
                                                            bool force) {
-  const auto found = *ide_->find(drive.id);
-  if (!force && found.channel->medium(found.unit).locked) {
-    found.channel->ask_to_eject(found.unit);
-    return fail("the guest has locked the tray of '{}' and was asked to let go; try again, or use force", drive.id);
+  const bool floppy = drive.device == DiskDevice::floppy;
+  if (!floppy && !force) {
+    const auto found = *ide_->find(drive.id);
+    if (found.channel->medium(found.unit).locked) {
+      found.channel->ask_to_eject(found.unit);
+      return fail("the guest has locked the tray of '{}' and was asked to let go; try again, or use force", drive.id);
+    }
   }
   if (!image.valid()) {
     return std::unique_ptr<BlockBackend>();
   }
   DiskSettings wanted = drive;
   wanted.path = path;
+  wanted.read_only = wanted.read_only || (::fcntl(image.get(), F_GETFL) & O_ACCMODE) == O_RDONLY;
   wanted.fd = image.release();
   auto medium = TRY(open_image(wanted, std::chrono::milliseconds(0)));
-  TRY_VOID(IdeDrive::check_medium(medium->info()));
+  TRY_VOID(floppy ? floppy_->check_medium(*floppy_->find(drive.id), medium->info())
+                  : IdeDrive::check_medium(medium->info()));
   return medium;
 }
 
@@ -151,7 +162,7 @@ Result<void> Machine::plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted)
 
 std::optional<Machine::Seat> Machine::seat_of(std::string_view id) const {
   for (const DiskSettings& disk : config_.disks) {
-    if (disk.id == id && disk.bus != "ide") {
+    if (disk.id == id && disk.bus == "virtio") {
       return Seat{disk.id, disk.slot};
     }
   }
@@ -165,7 +176,7 @@ std::optional<Machine::Seat> Machine::seat_of(std::string_view id) const {
 
 std::optional<Machine::Seat> Machine::seat_at(uint32_t slot) const {
   for (const DiskSettings& disk : config_.disks) {
-    if (disk.slot == slot && disk.bus != "ide") {
+    if (disk.slot == slot && disk.bus == "virtio") {
       return Seat{disk.id, slot};
     }
   }
@@ -223,7 +234,7 @@ void Machine::slot_released(uint8_t slot) {
   if (!seat) {
     return;
   }
-  std::erase_if(config_.disks, [slot](const DiskSettings& disk) { return disk.bus != "ide" && disk.slot == slot; });
+  std::erase_if(config_.disks, [slot](const DiskSettings& disk) { return disk.bus == "virtio" && disk.slot == slot; });
   std::erase_if(config_.nets, [slot](const NetSettings& net) { return net.slot == slot; });
   removable_ &= ~bit(slot);
   hotplug_->gone(slot);

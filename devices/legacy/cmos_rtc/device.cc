@@ -59,7 +59,7 @@ void CmosRtc::put16(size_t at, uint64_t value) {
 }
 
 void CmosRtc::describe_board(const Board& board) {
-  const auto& [low_ram, high_ram, cpus] = board;
+  const auto& [low_ram, high_ram, cpus, floppies] = board;
   const Lock lock(mutex_);
   put16(0x15, 640);                                         // KiB of base memory
   put16(0x17, (low_ram - std::min(low_ram, kMiB)) / kKiB);  // KiB above 1 MiB
@@ -69,6 +69,10 @@ void CmosRtc::describe_board(const Board& board) {
   put16(0x5B, above & 0xFFFF);
   state_.ram[0x5D] = static_cast<uint8_t>(above >> 16);
   state_.ram[0x5F] = static_cast<uint8_t>(std::min(cpus, 256U) - 1);
+  const bool first = floppies[0] != 0;
+  const bool second = floppies[1] != 0;
+  state_.ram[0x10] = static_cast<uint8_t>(unsigned{floppies[0]} << 4 | floppies[1]);
+  state_.ram[0x14] = static_cast<uint8_t>((first || second ? 0x01 : 0) | (first && second ? 0x40 : 0));
   // What to boot from when no order is given: disk, CD, network.
   state_.ram[0x38] = 0x40;
   state_.ram[0x3D] = 0x32;

@@ -22,7 +22,8 @@ class CmosRtc final : public Device, public IoHandler {
   struct Board {
     uint64_t low_ram = 0;  // bytes below and above 4 GiB
     uint64_t high_ram = 0;
-    uint32_t cpus = 1;  // that are there at the start
+    uint32_t cpus = 1;                  // that are there at the start
+    std::array<uint8_t, 2> floppies{};  // kinds of the drives, as the RAM numbers them; 0: none
   };
   [[nodiscard]] static Result<std::unique_ptr<CmosRtc>> create(const DeviceEnv& env, const Board& board, Now now,
                                                                const StateReader* saved);

@@ -7,6 +7,8 @@ GUEST = f"{TREE}/build/guest"
 KERNEL = f"{GUEST}/vmlinuz"
 KERNEL_ELF = f"{GUEST}/vmlinux"
 INITRD = f"{GUEST}/initrd.img"
+PC_KERNEL = f"{GUEST}/pc-vmlinuz"
+PC_INITRD = f"{GUEST}/pc-initrd.img"
 ROOT_IMAGE = f"{GUEST}/root.ext4"
 
 # Part of every Linux guest's command line. The test bed emulates its processor, so mitigations only cost time.

@@ -1,4 +1,5 @@
-"""The guest that the tests boot: Debian's cloud kernel, a small initramfs and a small root file system."""
+"""The guest that the tests boot: Debian's cloud kernel, a small initramfs and a small root file system; and Debian's usual kernel, with
+its own initramfs, for devices of which the cloud kernel knows nothing."""
 import fcntl
 import hashlib
 import os
@@ -11,12 +12,15 @@ from . import cpio, debian_kernel
 from .places import GUEST, STATE, TREE, Problem, progress, tool
 
 META_PACKAGE = "linux-image-cloud-amd64"
+PC_META_PACKAGE = "linux-image-amd64"
 PARTS = f"{TREE}/tests/sandbox/guest"
 ROOT_MEBIBYTES = 192
 
 # The initramfs loads these, in this order; ext4 is built into the cloud kernel.
 BOOT_MODULES = "virtio_pci virtio_blk virtio_net virtio_console virtio-rng virtio_balloon button evdev".split()
 # The root file system has these besides.
+PC_BOOT_MODULES = [*BOOT_MODULES, "crc32c_generic", "ext4"]
+PC_ROOT_MODULES = "ata_piix sd_mod sr_mod isofs floppy e1000 8139cp 8139too psmouse bochs".split()
 ROOT_MODULES = "ata_piix sd_mod sr_mod isofs virtio_mmio virtio_input virtiofs loop tun veth bridge vsock".split()
 
 # program -> Debian package it is copied from
@@ -50,26 +54,28 @@ def build(refresh=False):
     with open(f"{GUEST}/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kernel = debian_kernel.kernel(META_PACKAGE, f"{STATE}/kernels", refresh)
-        key = _key(kernel)
+        pc_kernel = debian_kernel.kernel(PC_META_PACKAGE, f"{STATE}/kernels", refresh)
+        key = _key(kernel, pc_kernel)
         mark = f"{GUEST}/built-by"
         if os.path.exists(mark):
             with open(mark) as file:
                 if file.read() == key:
                     return
         progress("building the test guest's initramfs")
-        for name, source in (("vmlinuz", kernel.image), ("vmlinux", kernel.vmlinux)):
+        for name, source in (("vmlinuz", kernel.image), ("vmlinux", kernel.vmlinux), ("pc-vmlinuz", pc_kernel.image)):
             shutil.copyfile(source, f"{GUEST}/{name}.new")
             os.rename(f"{GUEST}/{name}.new", f"{GUEST}/{name}")
-        _write_initramfs(kernel)
+        _write_initramfs(kernel, BOOT_MODULES, f"{GUEST}/initrd.img")
+        _write_initramfs(pc_kernel, PC_BOOT_MODULES, f"{GUEST}/pc-initrd.img")
         progress("building the test guest's root file system")
-        _write_root(kernel)
+        _write_root(((kernel, BOOT_MODULES + ROOT_MODULES), (pc_kernel, PC_BOOT_MODULES + PC_ROOT_MODULES)))
         with open(mark, "w") as file:
             file.write(key)
 
 
-def _key(kernel):
+def _key(*kernels):
     """What the guest is made of, as one hash; the programs count by size and time."""
-    key = hashlib.sha256(kernel.release.encode())
+    key = hashlib.sha256(" ".join(kernel.release for kernel in kernels).encode())
     sources = [f"{PARTS}/{name}" for name in sorted(os.listdir(PARTS))]
     for source in [__file__, cpio.__file__, debian_kernel.__file__, *sources]:
         with open(source, "rb") as file:
@@ -93,8 +99,8 @@ def _dependencies(kernel, names):
     return files, "".join(lines)
 
 
-def _write_initramfs(kernel):
-    """initrd.img, not compressed: unpacking costs more than reading."""
+def _write_initramfs(kernel, modules, path):
+    """An initramfs that loads these modules, not compressed: unpacking costs more than reading."""
     busybox = tool("busybox", "busybox-static")
     archive = cpio.Archive()
     archive.copy("init", f"{PARTS}/initramfs_init", 0o755)
@@ -105,12 +111,12 @@ def _write_initramfs(kernel):
     archive.character_device("dev/console", 5, 1)
     for folder in ("proc", "sys", "root", "tmp", "run"):
         archive.folder(folder)
-    files, dependencies = _dependencies(kernel, BOOT_MODULES)
-    for path in files:
-        archive.copy(f"lib/modules/{kernel.release}/{path}", f"{kernel.modules}/{path}")
+    files, dependencies = _dependencies(kernel, modules)
+    for file in files:
+        archive.copy(f"lib/modules/{kernel.release}/{file}", f"{kernel.modules}/{file}")
     archive.file(f"lib/modules/{kernel.release}/modules.dep", dependencies.encode())
-    archive.file("etc/modules", ("\n".join(BOOT_MODULES) + "\n").encode())
-    archive.write(f"{GUEST}/initrd.img")
+    archive.file("etc/modules", ("\n".join(modules) + "\n").encode())
+    archive.write(path)
 
 
 def _libraries(program):
@@ -139,7 +145,17 @@ def _write_file(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
-def _write_root(kernel):
+def _write_modules(kernel, names, root):
+    """Into /usr/lib/modules."""
+    modules = f"{root}/usr/lib/modules/{kernel.release}"
+    files, dependencies = _dependencies(kernel, names)
+    for path in files:
+        os.makedirs(os.path.dirname(f"{modules}/{path}"), exist_ok=True)
+        shutil.copy(f"{kernel.modules}/{path}", f"{modules}/{path}")
+    _write_file(f"{modules}/modules.dep", dependencies)
+
+
+def _write_root(kernels):
     """root.ext4, made without mounting anything."""
     with tempfile.TemporaryDirectory(dir=GUEST) as scratch:
         root = f"{scratch}/root"
@@ -159,6 +175,7 @@ def _write_root(kernel):
                 os.symlink("busybox", f"{root}/usr/bin/{applet}")
         for name in ("init", "lodge-agent", "lodge-poweroff", "shutdown", "chpasswd"):
             shutil.copy(f"{PARTS}/{name}", f"{root}/usr/bin/{name}")
+        subprocess.run(["cc", "-static", "-O1", "-o", f"{root}/usr/bin/fdformat", f"{PARTS}/fdformat.c"], check=True)
         shutil.copy(f"{PARTS}/udhcpc.script", f"{root}/etc/udhcpc.script")
         _write_file(f"{root}/etc/acpi/PWRF/00000080", "#!/bin/sh\nexec lodge-poweroff\n", 0o755)
         _write_file(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
@@ -169,12 +186,8 @@ def _write_root(kernel):
         _write_file(f"{root}/etc/os-release", 'NAME="Lodge test guest"\nID=lodge-test\nVERSION_ID="1"\nPRETTY_NAME="Lodge test guest 1"\n')
         os.symlink("/run", f"{root}/var/run")
         os.symlink("/run/resolv.conf", f"{root}/etc/resolv.conf")
-        modules = f"{root}/usr/lib/modules/{kernel.release}"
-        files, dependencies = _dependencies(kernel, BOOT_MODULES + ROOT_MODULES)
-        for path in files:
-            os.makedirs(os.path.dirname(f"{modules}/{path}"), exist_ok=True)
-            shutil.copy(f"{kernel.modules}/{path}", f"{modules}/{path}")
-        _write_file(f"{modules}/modules.dep", dependencies)
+        for kernel, names in kernels:
+            _write_modules(kernel, names, root)
         image = f"{GUEST}/root.ext4.new"
         if os.path.exists(image):
             os.unlink(image)

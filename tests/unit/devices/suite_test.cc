@@ -102,6 +102,17 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     }
     return spec;
   }
+  if (name == "floppy") {
+    FloppySpec spec;
+    RawOptions raw;
+    raw.fd = memory_disk();
+    raw.lock = false;
+    FloppyController::Drive drive;
+    drive.id = "fda";
+    drive.backend = must(open_raw(std::move(raw)));
+    spec.options.drives.push_back(std::move(drive));
+    return spec;
+  }
   if (name == "virtio-rng") {
     RngSpec spec;
     spec.transport = transport("rng0", packed);

@@ -115,6 +115,20 @@ TEST_CASE("IDE drives find their places: disks from the front, CDs from the seco
             .find("no free place") != std::string::npos);
 }
 
+TEST_CASE("floppy drives find their places") {
+  MachineConfig config = parsed({"--machine", "pc", "--floppy", "none", "--floppy", "a,unit=1"});
+  REQUIRE(validate(config));
+  REQUIRE(complete(config));
+  CHECK(config.disks[0].unit == 2);
+  CHECK(config.disks[1].unit == 1);
+  CHECK(config.disks[0].slot == 0);
+  CHECK(complaint({"--floppy", "none", "--floppy", "none", "--floppy", "none"}).find("no free place") != std::string::npos);
+  CHECK(complaint({"--floppy", "a,unit=1", "--floppy", "b,unit=1"}).find("asked for by") != std::string::npos);
+  CHECK_FALSE(validate(parsed({"--floppy", "none"})));
+  CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "a,bus=fdc"})));
+  CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "a,device=floppy"})));
+}
+
 TEST_CASE("IDE and firmware are for the pc, CDs for IDE") {
   CHECK(validate(parsed({"--machine", "pc", "--firmware", "bios,menu=on", "--cdrom", "none"})));
   CHECK_FALSE(validate(parsed({"--firmware", "bios"})));
