@@ -18,7 +18,7 @@ struct Fixture {
   std::unique_ptr<EventLoop> loop = *EventLoop::create("test");
   FakeTarget target;
   std::string path = fmt::format("/tmp/lodge-control-test-{}", ::getpid());
-  std::unique_ptr<ControlServer> server = *ControlServer::create(*loop, target, {path, {}});
+  std::unique_ptr<ControlServer> server = *ControlServer::create(*loop, runner(target), {path, {}});
 
   void turn(int times = 5) {
     for (int i = 0; i < times; ++i) {
@@ -420,7 +420,7 @@ TEST_CASE("The socket is for its owner only, replaces a stale one and is removed
     path = f.path;
     REQUIRE(::lstat(path.c_str(), &info) == 0);
     CHECK((info.st_mode & 0777) == 0600);
-    const auto second = ControlServer::create(*f.loop, f.target, {path, {}});
+    const auto second = ControlServer::create(*f.loop, runner(f.target), {path, {}});
     REQUIRE(!second);
     CHECK(has(second.error().message, "another process listens"));
   }
@@ -436,13 +436,13 @@ TEST_CASE("The socket is for its owner only, replaces a stale one and is removed
 
 TEST_CASE("A path that cannot be a control socket is refused by name") {
   Fixture f;
-  const auto long_one = ControlServer::create(*f.loop, f.target, {std::string(200, 'x'), {}});
+  const auto long_one = ControlServer::create(*f.loop, runner(f.target), {std::string(200, 'x'), {}});
   REQUIRE(!long_one);
   CHECK(has(long_one.error().message, "shorter"));
-  const auto file = ControlServer::create(*f.loop, f.target, {"/dev/null", {}});
+  const auto file = ControlServer::create(*f.loop, runner(f.target), {"/dev/null", {}});
   REQUIRE(!file);
   CHECK(has(file.error().message, "not a socket"));
-  const auto nowhere = ControlServer::create(*f.loop, f.target, {"/tmp/no/such/folder/socket", {}});
+  const auto nowhere = ControlServer::create(*f.loop, runner(f.target), {"/tmp/no/such/folder/socket", {}});
   REQUIRE(!nowhere);
   CHECK(has(nowhere.error().message, "No such file"));
 }
