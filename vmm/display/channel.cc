@@ -135,6 +135,9 @@ Result<std::optional<Received>> receive_packet(int socket, std::span<std::byte> 
     if (errno == EAGAIN || errno == EINTR) {
       return std::nullopt;
     }
+    if (errno == ECONNRESET) {  // closed, with packets of ours that nobody read
+      return Received{};
+    }
     return fail_errno(errno, "receive");
   }
   Received received{.size = static_cast<size_t>(n), .descriptor = Fd()};

@@ -65,7 +65,8 @@ void ViewerThread::run(const DisplaySinks& sinks, const Hooks& hooks) {
     hooks.on_thread();
   }
   const Result<void> outcome = serve(sinks);
-  hooks.on_gone(outcome ? "" : outcome.error().message);
+  const bool closed = !outcome && (outcome.error().code == EPIPE || outcome.error().code == ECONNRESET);
+  hooks.on_gone(outcome || closed ? "" : outcome.error().message);
 }
 
 Result<void> ViewerThread::serve(const DisplaySinks& sinks) {

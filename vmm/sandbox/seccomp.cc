@@ -155,12 +155,14 @@ constexpr uint32_t kControlRequests[] = {
     request(VHOST_SET_OWNER), request(VHOST_GET_FEATURES), request(TUNGETIFF), request(TUNSETVNETLE), request(SIOCGIFMTU),
     request(BLKSSZGET), request(BLKPBSZGET), request(BLKIOOPT), request(BLKROGET), request(BLKGETSIZE64)};
 
+constexpr uint32_t kDisplayRequests[] = {request(KVM_IRQ_LINE)};  // of keyboard and mouse
+
 std::span<const uint32_t> requests_of(ThreadKind kind) {
   switch (kind) {
     case ThreadKind::control: return kControlRequests;
     case ThreadKind::vcpu: return kVcpuRequests;
     case ThreadKind::io: return kIoRequests;
-    case ThreadKind::display:
+    case ThreadKind::display: return kDisplayRequests;
     case ThreadKind::vnc_server:
     case ThreadKind::vnc_client: break;
   }

@@ -35,10 +35,12 @@ constexpr uint32_t kMessagesPerSecond = 3000;
 constexpr int kSocket = 3;  // where the process has its descriptors
 constexpr int kLink = 4;
 
-[[noreturn]] void leave(std::string_view why) {
-  if (!why.empty()) {
-    log_write(LogLevel::debug, "client", why);
+// `detail`: for developers.
+[[noreturn]] void leave(Leaving::Reason reason, std::string_view detail = {}) {
+  if (!detail.empty()) {
+    log_debug("client", "{}", detail);
   }
+  (void)display::send_packet(kLink, display::bytes_of(Leaving{.reason = reason}));
   ::_exit(0);
 }
 
@@ -61,20 +63,20 @@ class Client {
   explicit Client(ClientSetup setup) : setup_(std::move(setup)) { pointer_.set_absolute(setup_.absolute); }
 
   [[noreturn]] void run() {
-    tell(Want{.seen = 0, .fresh = 1});
+    tell(Want{.kind = Want::fresh});
     wait_for_picture();
     make_screen();
     client_ = rfbNewClient(screen_, kSocket);
     // A page in a browser could reach a socket that is open to its machine; it speaks WebSocket.
     if (client_ == nullptr || client_->wsctx != nullptr || client_->sslctx != nullptr) {
-      leave("it does not speak RFB");
+      leave(Leaving::no_rfb);
     }
     while (client_->sock != RFB_INVALID_SOCKET) {
       rfbUpdateClient(client_);
       ask_for_picture();
       wait();
     }
-    leave("");
+    leave(Leaving::closed);
   }
 
   // Of the library's callbacks.
@@ -123,13 +125,13 @@ class Client {
   void tell(const Packet& packet) {
     // The server reads fast; when it does not there is no use in going on.
     if (const auto outcome = display::send_packet(kLink, display::bytes_of(packet)); !outcome) {
-      leave("the server does not read");
+      leave(Leaving::trouble, "the server does not read");
     }
   }
 
   void admit_input() {
     if (!inputs_.admit(std::chrono::steady_clock::now())) {
-      leave("it floods the guest with keys or steps");
+      leave(Leaving::input_flood);
     }
   }
 
@@ -147,7 +149,7 @@ class Client {
     seen_ = setup_.picture->serial();
     screen_ = rfbGetScreen(nullptr, nullptr, static_cast<int>(shown_.width), static_cast<int>(shown_.height), 8, 3, 4);
     if (screen_ == nullptr) {
-      leave("no memory");
+      leave(Leaving::trouble, "no memory");
     }
     name_ = fmt::format("Lodge ({})", setup_.guest);
     screen_->screenData = this;
@@ -207,10 +209,13 @@ class Client {
   }
 
   void ask_for_picture() {
-    if (client_->sock != RFB_INVALID_SOCKET && client_->state == rfbClientRec::RFB_NORMAL && !waiting_ &&
-        sraRgnEmpty(client_->requestedRegion) == 0) {
-      tell(Want{.seen = seen_});
-      waiting_ = true;
+    if (client_->sock == RFB_INVALID_SOCKET || client_->state != rfbClientRec::RFB_NORMAL) {
+      return;
+    }
+    const bool wanted = sraRgnEmpty(client_->requestedRegion) == 0;
+    if (wanted != waiting_) {
+      tell(Want{.seen = seen_, .kind = wanted ? Want::newer : Want::nothing});
+      waiting_ = wanted;
     }
   }
 
@@ -229,7 +234,7 @@ class Client {
 
   void take_message() {
     if (!messages_.admit(std::chrono::steady_clock::now())) {
-      leave("it sends too many messages");
+      leave(Leaving::message_flood);
     }
     uint8_t shared = 0;
     if (client_->state == rfbClientRec::RFB_INITIALISATION) {
@@ -249,11 +254,11 @@ class Client {
       return;
     }
     if (!received || (*received)->size == 0) {
-      leave("the server is gone");
+      leave(Leaving::closed, "the server is gone");
     }
     const auto message = parse_from_server(std::span(buffer).first(std::min((*received)->size, buffer.size())));
     if (!message) {
-      leave(message.error().message);
+      leave(Leaving::trouble, message.error().message);
     }
     if (const auto* pointer = std::get_if<display::Pointer>(&*message)) {
       pointer_.set_absolute(pointer->absolute != 0);
@@ -301,7 +306,7 @@ void keep_two(ClientSetup& setup) {
   const int socket = ::fcntl(setup.socket.release(), F_DUPFD, kLink + 1);
   const int link = ::fcntl(setup.link.release(), F_DUPFD, kLink + 1);
   if (socket < 0 || link < 0 || ::dup2(socket, kSocket) < 0 || ::dup2(link, kLink) < 0) {
-    leave("no descriptor is left");
+    leave(Leaving::trouble, "no descriptor is left");
   }
   ::close_range(kLink + 1, ~0U, 0);
 }
@@ -320,13 +325,13 @@ void client_main(ClientSetup setup) {
   keep_two(setup);
   unsigned seed = 0;
   if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) {
-    leave("no random numbers");
+    leave(Leaving::trouble, "no random numbers");
   }
   ::srandom(seed);  // challenges that nobody foresees
   rfbLog = log_library;
   rfbErr = log_library;
   if (!setup.picture->make_read_only() || (setup.seccomp && !enter_sandbox(ThreadKind::vnc_client))) {
-    leave("it cannot be confined");
+    leave(Leaving::trouble, "it cannot be confined");
   }
   static Client client(std::move(setup));
   client.run();

@@ -8,6 +8,20 @@
 
 namespace lodge::vnc {
 
+namespace {
+
+std::string_view text_of(uint32_t reason) {
+  switch (reason) {
+    case Leaving::no_rfb: return "it does not speak RFB";
+    case Leaving::input_flood: return "it floods the guest with keys or steps";
+    case Leaving::message_flood: return "it sends too many messages";
+    case Leaving::trouble: return "its process is in trouble; --log-level debug says more";
+    default: return "";
+  }
+}
+
+}  // namespace
+
 Result<std::unique_ptr<ClientProcess>> ClientProcess::start(EventLoop& loop, ClientSetup setup, Hooks hooks) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
@@ -46,7 +60,7 @@ ClientProcess::~ClientProcess() {
 }
 
 void ClientProcess::offer(uint32_t serial, bool asked) {
-  if (ended_ || !want_ || (want_->fresh != 0 ? !asked : want_->seen == serial)) {
+  if (ended_ || !want_ || (want_->kind == Want::fresh ? !asked : want_->seen == serial)) {
     return;
   }
   want_.reset();
@@ -87,16 +101,13 @@ Result<bool> ClientProcess::take_packet() {
   }
   const auto packet = std::span(buffer).first(received->size);
   const FromClient message = TRY(parse_from_client(packet));
-  TRY_VOID(take(message));
-  if (!std::holds_alternative<Want>(message) && !std::holds_alternative<Entered>(message)) {
-    hooks_.input(packet);
-  }
+  TRY_VOID(take(message, packet));
   return true;
 }
 
-Result<void> ClientProcess::take(const FromClient& message) {
+Result<void> ClientProcess::take(const FromClient& message, std::span<const std::byte> packet) {
   if (const auto* want = std::get_if<Want>(&message)) {
-    want_ = *want;
+    want_ = want->kind != Want::nothing ? std::optional(*want) : std::nullopt;
     hooks_.want();
   } else if (const auto* entered = std::get_if<Entered>(&message)) {
     shared_ = entered->shared != 0;
@@ -104,14 +115,19 @@ Result<void> ClientProcess::take(const FromClient& message) {
       entered_ = true;
       hooks_.entered();
     }
+  } else if (const auto* leaving = std::get_if<Leaving>(&message)) {
+    end(std::string(text_of(leaving->reason)));
   } else if (!entered_) {
     return fail("its process types before it may");
   } else if (!inputs_.admit(std::chrono::steady_clock::now())) {
     return fail("its process floods the guest");
-  } else if (const auto* key = std::get_if<display::Key>(&message)) {
-    held_[key->code] = key->down != 0;
-  } else if (const auto* move = std::get_if<display::Move>(&message)) {
-    buttons_ = move->buttons;
+  } else {
+    if (const auto* key = std::get_if<display::Key>(&message)) {
+      held_[key->code] = key->down != 0;
+    } else if (const auto* move = std::get_if<display::Move>(&message)) {
+      buttons_ = move->buttons;
+    }
+    hooks_.input(packet);
   }
   return {};
 }

@@ -42,8 +42,7 @@ class ClientProcess {
   ClientProcess(EventLoop& loop, Fd link, pid_t pid, Hooks hooks);
   void readable();
   [[nodiscard]] Result<bool> take_packet();  // false: none waits
-  [[nodiscard]] Result<void> take(const FromClient& message);
-  [[nodiscard]] Result<void> take_input();
+  [[nodiscard]] Result<void> take(const FromClient& message, std::span<const std::byte> packet);
   void end(std::string why);
 
   EventLoop& loop_;

@@ -20,10 +20,19 @@ std::optional<T> as(std::span<const std::byte> packet) {
 
 Result<FromClient> parse_from_client(std::span<const std::byte> packet) {
   if (const auto want = as<Want>(packet)) {
+    if (want->kind > Want::nothing) {
+      return fail("a client cannot want {}", want->kind);
+    }
     return *want;
   }
   if (const auto entered = as<Entered>(packet)) {
     return *entered;
+  }
+  if (const auto leaving = as<Leaving>(packet)) {
+    if (leaving->reason > Leaving::trouble) {
+      return fail("no client leaves for reason {}", leaving->reason);
+    }
+    return *leaving;
   }
   const display::FromViewer input = TRY(display::parse_from_viewer(packet));
   if (const auto* key = std::get_if<display::Key>(&input)) {

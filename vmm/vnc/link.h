@@ -13,26 +13,33 @@
 
 namespace lodge::vnc {
 
-enum class LinkType : uint32_t { want = 32, entered = 33, changed = 34 };
+enum class LinkType : uint32_t { want = 32, entered = 33, changed = 34, leaving = 35 };
 
 // From the client: tell me, once, when the picture is newer.
 struct Want {
+  enum Kind : uint32_t { newer, fresh, nothing };
   LinkType type = LinkType::want;
-  uint32_t seen = 0;   // the serial
-  uint32_t fresh = 0;  // 1: tell me when the guest has been asked, newer or not
+  uint32_t seen = 0;      // the serial
+  uint32_t kind = newer;  // fresh: when the guest has been asked, newer or not; nothing: never mind
 };
 // From the client: it has come through the handshake.
 struct Entered {
   LinkType type = LinkType::entered;
   uint32_t shared = 0;
 };
+// From the client: its last words.
+struct Leaving {
+  enum Reason : uint32_t { closed, no_rfb, input_flood, message_flood, trouble };
+  LinkType type = LinkType::leaving;
+  uint32_t reason = closed;
+};
 // From the server: SharedPicture has changed.
 struct Changed {
   LinkType type = LinkType::changed;
 };
-static_assert(sizeof(Want) == 12 && sizeof(Entered) == 8 && sizeof(Changed) == 4);
+static_assert(sizeof(Want) == 12 && sizeof(Entered) == 8 && sizeof(Leaving) == 8 && sizeof(Changed) == 4);
 
-using FromClient = std::variant<Want, Entered, display::Key, display::Move, display::Position>;
+using FromClient = std::variant<Want, Entered, Leaving, display::Key, display::Move, display::Position>;
 // Error: what is wrong.
 [[nodiscard]] Result<FromClient> parse_from_client(std::span<const std::byte> packet);
 using FromServer = std::variant<Changed, display::Pointer>;
