@@ -60,7 +60,7 @@ Result<Ending> run_until_end(const MachineConfig& config, const SavedGuest* save
   Machine::Hooks hooks;
   hooks.on_event = [&server](const MachineEvent& event) {
     if (server) {
-      server->broadcast(event);
+      server->broadcast(event.name, event.details);
     }
   };
   hooks.on_finished = [&](std::string_view reason, int exit_status) {

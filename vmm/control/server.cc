@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "base/log.h"
-#include "vmm/machine/machine.h"
 
 namespace lodge {
 
@@ -75,10 +74,9 @@ void ControlServer::closed(uint64_t client, std::string_view why) {
   });
 }
 
-void ControlServer::broadcast(const MachineEvent& event) {
+void ControlServer::broadcast(std::string_view event, const EventDetails& details) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const std::string line =
-      event_line(event.name, event.details, std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  const std::string line = event_line(event, details, std::chrono::duration_cast<std::chrono::microseconds>(now).count());
   for (const auto& [number, client] : clients_) {
     client->send(line);
   }

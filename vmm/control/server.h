@@ -5,6 +5,9 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/io/event_loop.h"
@@ -13,8 +16,6 @@
 #include "vmm/control/unix_listener.h"
 
 namespace lodge {
-
-struct MachineEvent;
 
 class ControlServer {
  public:
@@ -29,7 +30,8 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  void broadcast(const MachineEvent& event);
+  using EventDetails = std::vector<std::pair<std::string, std::string>>;
+  void broadcast(std::string_view event, const EventDetails& details);
   [[nodiscard]] size_t clients() const { return clients_.size(); }
 
  private:

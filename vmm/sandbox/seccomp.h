@@ -1,7 +1,7 @@
 // Seccomp: what system calls each kind of thread may make once it works, and no new privileges for the process.
 //
-// Called once by each thread, first thing (vCPU, I/O, display) or when the machine is built (control). A call that is not on the
-// list writes one line and ends the process with status 159. Lists: seccomp.cc; why: docs/threat-model.md.
+// Called once by each thread, first thing (vCPU, I/O, display) or when the machine is built (control). A call that is not on
+// the list writes one line and ends the process with status 159. Lists: seccomp.cc; why: docs/threat-model.md.
 #pragma once
 
 #include <cstdint>

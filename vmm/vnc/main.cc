@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "vmm/control/client.h"
 #include "vmm/control/server.h"
-#include "vmm/machine/machine.h"
 #include "vmm/sandbox/seccomp.h"
 #include "vmm/vnc/control.h"
 #include "vmm/vnc/listen.h"
@@ -95,7 +94,7 @@ Result<int> run(const CommandLine& line) {
   VncServer::Hooks hooks;
   hooks.event = [&control](std::string_view name, uint64_t client, std::string_view address) {
     if (control) {
-      control->broadcast({std::string(name), {{"client", std::to_string(client)}, {"address", std::string(address)}}});
+      control->broadcast(name, {{"client", std::to_string(client)}, {"address", std::string(address)}});
     }
   };
   hooks.ended = [&](const std::string& why) {

@@ -9,7 +9,6 @@
 #include <catch2/catch.hpp>
 
 #include "tests/support/fake_target.h"
-#include "vmm/machine/machine.h"
 
 namespace lodge {
 namespace {
@@ -312,7 +311,7 @@ TEST_CASE("Events reach every client") {
   Client b(f);
   (void)a.line();
   (void)b.line();
-  f.server->broadcast(MachineEvent{"STOP", {}});
+  f.server->broadcast("STOP", {});
   CHECK(has(a.line(), R"({"event":"STOP","data":{},"timestamp":{"seconds":)"));
   CHECK(has(b.line(), "STOP"));
 }
@@ -322,9 +321,9 @@ TEST_CASE("A client that never reads events is dropped and nobody waits for it")
   Client slow(f);
   Client quick(f);
   (void)quick.line();
-  const MachineEvent event{"X", {{"text", std::string(10000, 'x')}}};
+  const ControlServer::EventDetails details{{"text", std::string(10000, 'x')}};
   for (int i = 0; i < 2000 && f.server->clients() == 2; ++i) {
-    f.server->broadcast(event);
+    f.server->broadcast("X", details);
     CHECK(has(quick.line(), "xxx"));
   }
   CHECK(f.server->clients() == 1);
