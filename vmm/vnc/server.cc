@@ -226,7 +226,9 @@ void VncServer::take_frame(const display::Frame& frame) {
   const bool changed =
       frame.first < frame.last || frame.resized != 0 || picture_.size() != SharedPicture::Size{frame.width, frame.height};
   const bool differs = changed && picture_.update({monitor_.picture(), frame.width, frame.height, frame.first, frame.last});
-  interval_ = differs ? std::chrono::nanoseconds(kFastest) : std::min<std::chrono::nanoseconds>(interval_ * 5 / 4, kSlowest);
+  // A cursor that blinks is no reason to hurry; a picture that moves is one soon.
+  interval_ = differs ? std::max<std::chrono::nanoseconds>(interval_ / 4, kFastest)
+                      : std::min<std::chrono::nanoseconds>(interval_ * 5 / 4, kSlowest);
   for (auto& [number, client] : clients_) {
     client.process->offer(picture_.serial(), true);
   }
