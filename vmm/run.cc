@@ -67,9 +67,9 @@ Result<Ending> run_until_end(const MachineConfig& config, const SavedGuest* save
     ending = {std::string(reason), exit_status};
     control->stop();
   };
-  std::function<void()> on_viewer_thread;
+  std::function<Result<void>()> on_viewer_thread;
   if (config.seccomp) {
-    on_viewer_thread = [] { confine(ThreadKind::display); };
+    on_viewer_thread = [] { return enter_sandbox(ThreadKind::display); };
     hooks.on_vcpu_thread = [] { confine(ThreadKind::vcpu); };
     hooks.on_io_thread = [] { confine(ThreadKind::io); };
   }

@@ -17,7 +17,7 @@ class MachineTarget final : public ControlTarget {
   // `machine` outlives this.
   // `on_viewer_thread` runs first on the thread of each viewer of the screen.
   MachineTarget(Machine& machine, EventLoop& control, std::function<void(const char* reason)> quit,
-                std::function<void()> on_viewer_thread)
+                std::function<Result<void>()> on_viewer_thread)
       : machine_(machine),
         control_(control),
         quit_(std::move(quit)),

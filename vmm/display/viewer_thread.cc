@@ -61,10 +61,10 @@ std::span<uint32_t> ViewerThread::pixels() const {
 
 void ViewerThread::run(const DisplaySinks& sinks, const Hooks& hooks) {
   ::pthread_setname_np(::pthread_self(), "viewer");
-  if (hooks.on_thread) {
-    hooks.on_thread();
+  Result<void> outcome = hooks.on_thread ? hooks.on_thread() : Result<void>();
+  if (outcome) {
+    outcome = serve(sinks);
   }
-  const Result<void> outcome = serve(sinks);
   const bool closed = !outcome && (outcome.error().code == EPIPE || outcome.error().code == ECONNRESET);
   hooks.on_gone(outcome || closed ? "" : outcome.error().message);
 }

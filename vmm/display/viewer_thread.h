@@ -19,7 +19,7 @@ namespace lodge {
 class ViewerThread {
  public:
   struct Hooks {
-    std::function<void()> on_thread;               // first thing on the new thread
+    std::function<Result<void>()> on_thread;       // first thing on the new thread; error: the viewer is dropped
     std::function<void(std::string why)> on_gone;  // last thing on it; empty: the viewer closed
   };
   // Errors: no socket of this kind; no memory.

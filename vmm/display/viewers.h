@@ -15,7 +15,7 @@ class Viewers {
  public:
   static constexpr size_t kMax = 8;
   // `on_thread` runs first on each viewer's thread. The sinks outlive this.
-  Viewers(EventLoop& control, DisplaySinks sinks, std::function<void()> on_thread)
+  Viewers(EventLoop& control, DisplaySinks sinks, std::function<Result<void>()> on_thread)
       : control_(control), sinks_(sinks), on_thread_(std::move(on_thread)) {}
   ~Viewers();
   Viewers(const Viewers&) = delete;
@@ -28,7 +28,7 @@ class Viewers {
  private:
   EventLoop& control_;
   DisplaySinks sinks_;
-  std::function<void()> on_thread_;
+  std::function<Result<void>()> on_thread_;
   std::map<uint64_t, std::unique_ptr<ViewerThread>> viewers_;
   uint64_t next_ = 1;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // posted work checks it

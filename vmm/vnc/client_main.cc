@@ -45,7 +45,7 @@ constexpr int kLink = 4;
 }
 
 // The library's own words, for developers.
-void log_library(const char* format, ...) {
+__attribute__((format(printf, 1, 2))) void log_library(const char* format, ...) {
   if (!log_enabled(LogLevel::debug)) {
     return;
   }

@@ -56,6 +56,7 @@ VncServer::VncServer(EventLoop& loop, Options options, SharedPicture picture, Fd
 
 VncServer::~VncServer() {
   listeners_.clear();
+  ready_ = false;  // what clients let up at their end is sent, and nothing asked for
   clients_.clear();
 }
 
@@ -109,7 +110,6 @@ bool VncServer::make_room() {
   for (const auto& [number, client] : clients_) {
     if (!client.process->entered()) {
       gone(number, "others wait, and it does not go on with the handshake");
-      clients_.erase(number);
       return true;
     }
   }
@@ -209,13 +209,13 @@ void VncServer::drop(uint64_t number, std::string_view why) {
   loop_.post([this, number, why = std::string(why), alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired() && clients_.contains(number)) {
       gone(number, why);
-      clients_.erase(number);
     }
   });
 }
 
 void VncServer::gone(uint64_t number, std::string_view why) {
-  const std::string& address = clients_.at(number).address;
+  const auto node = clients_.extract(number);  // goes at the end, when the map is whole
+  const std::string& address = node.mapped().address;
   if (talk_.admit()) {
     log_info("vnc", "client {} ({}) is gone{}{}", number, address, why.empty() ? "" : ": ", why);
   }

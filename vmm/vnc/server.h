@@ -23,7 +23,7 @@ class VncServer {
  public:
   static constexpr std::chrono::milliseconds kFastest{33};
   static constexpr std::chrono::milliseconds kSlowest{500};
-  static constexpr std::chrono::seconds kHandshake{15};
+  static constexpr std::chrono::seconds kHandshake{45};  // people type their password in it
   struct Options {
     std::string guest;
     Share share = Share::allow_exclusive;

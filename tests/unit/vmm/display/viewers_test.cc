@@ -16,10 +16,14 @@ struct Fixture {
   test::FakeScreen screen;
   test::FakeInput input;
   std::atomic<int> threads{0};
+  Result<void> confined;
   std::optional<Viewers> viewers;
 
   Fixture() {
-    viewers.emplace(*loop, DisplaySinks{&screen, &input, &input}, [this] { ++threads; });
+    viewers.emplace(*loop, DisplaySinks{&screen, &input, &input}, [this] {
+      ++threads;
+      return confined;
+    });
   }
   // The viewer's end.
   Fd attach() {
@@ -135,6 +139,14 @@ TEST_CASE("Viewers that misbehave are dropped, each alone") {
   }
   send(good, display::Refresh{.serial = 5});
   CHECK(std::get<display::Frame>(receive(good).meaning()).serial == 5);
+}
+
+TEST_CASE("A viewer whose thread cannot be confined sees nothing") {
+  Fixture f;
+  f.confined = fail("no filter");
+  const Fd viewer = f.attach();
+  f.turn_until_count(0);
+  CHECK(receive(viewer).received.size == 0);
 }
 
 TEST_CASE("Viewers are let go at the end, whatever they do") {
