@@ -6,7 +6,7 @@ namespace lodge {
 
 ViewerSession::~ViewerSession() {
   if (sinks_.keyboard != nullptr) {
-    for (uint16_t code = 0; code < held_.size(); ++code) {
+    for (uint16_t code = 0; code <= display::kMaxKey; ++code) {
       if (held_[code]) {
         sinks_.keyboard->key(code, false);
       }

@@ -49,7 +49,7 @@ ClientProcess::~ClientProcess() {
   ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  for (uint16_t code = 0; code < held_.size(); ++code) {
+  for (uint16_t code = 0; code <= display::kMaxKey; ++code) {
     if (held_[code]) {
       hooks_.input(display::bytes_of(display::Key{.code = code, .down = 0}));
     }

@@ -198,6 +198,7 @@ void VncServer::set_password(std::optional<std::string> password, int64_t expire
 
 std::vector<VncServer::ClientInfo> VncServer::clients() const {
   std::vector<ClientInfo> all;
+  all.reserve(clients_.size());
   for (const auto& [number, client] : clients_) {
     all.push_back({number, client.address, client.process->entered(), client.process->shared()});
   }
