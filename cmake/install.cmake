@@ -28,6 +28,13 @@ install(CODE "
   file(MAKE_DIRECTORY \"\${bin}\")
   file(CREATE_LINK ../libexec/lodge-vmm \"\${bin}/lodge-vmm\" SYMBOLIC)
 ")
+if(TARGET lodge-vnc)
+  install(TARGETS lodge-vnc DESTINATION ${CMAKE_INSTALL_LIBEXECDIR})
+  install(CODE "
+    file(CREATE_LINK ../libexec/lodge-vnc \"\$ENV{DESTDIR}${CMAKE_INSTALL_FULL_BINDIR}/lodge-vnc\" SYMBOLIC)
+  ")
+  lodge_compressed(docs/man/lodge-vnc.1 lodge-vnc.1 ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
 lodge_compressed(docs/man/lodge-vmm.1 lodge-vmm.1 ${CMAKE_INSTALL_MANDIR}/man1)
 lodge_compressed(packages/debian/changelog changelog ${CMAKE_INSTALL_DOCDIR})
 install(FILES README.md docs/threat-model.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -54,10 +54,13 @@ find_path(SPDLOG_INCLUDE spdlog/logger.h REQUIRED)
 find_library(LIBURING_STATIC NAMES liburing.a REQUIRED)
 find_library(EXPAT_STATIC NAMES libexpat.a REQUIRED)
 
-# lodge_layer(NAME SEES...): a static library of all *.cc below this folder (main.cc apart) that may use the layers it SEES.
+# lodge_layer(NAME SEES...): a static library of all *.cc below this folder (main.cc and LODGE_LAYER_APART apart) that may use the layers it SEES.
 function(lodge_layer name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  if(LODGE_LAYER_APART)
+    list(FILTER sources EXCLUDE REGEX ${LODGE_LAYER_APART})
+  endif()
   if(NOT sources)
     add_library(lodge_${name} INTERFACE)
     target_include_directories(lodge_${name} INTERFACE ${PROJECT_SOURCE_DIR})

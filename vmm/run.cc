@@ -60,14 +60,16 @@ Result<Ending> run_until_end(const MachineConfig& config, const SavedGuest* save
   Machine::Hooks hooks;
   hooks.on_event = [&server](const MachineEvent& event) {
     if (server) {
-      server->broadcast(event);
+      server->broadcast(event.name, event.details);
     }
   };
   hooks.on_finished = [&](std::string_view reason, int exit_status) {
     ending = {std::string(reason), exit_status};
     control->stop();
   };
+  std::function<Result<void>()> on_viewer_thread;
   if (config.seccomp) {
+    on_viewer_thread = [] { return enter_sandbox(ThreadKind::display); };
     hooks.on_vcpu_thread = [] { confine(ThreadKind::vcpu); };
     hooks.on_io_thread = [] { confine(ThreadKind::io); };
   }
@@ -88,12 +90,15 @@ Result<Ending> run_until_end(const MachineConfig& config, const SavedGuest* save
   });
   std::optional<MachineTarget> target;
   if (!config.control.empty() || config.control_fd >= 0) {
-    target.emplace(*machine, *control, [&](const char* reason) {
-      machine->emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-qmp-quit"}}});
-      ending.reason = reason;
-      control->stop();
-    });
-    server = TRY(ControlServer::create(*control, *target, {config.control, Fd(config.control_fd)}));
+    target.emplace(
+        *machine, *control,
+        [&](const char* reason) {
+          machine->emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "host-qmp-quit"}}});
+          ending.reason = reason;
+          control->stop();
+        },
+        std::move(on_viewer_thread));
+    server = TRY(ControlServer::create(*control, runner(*target), {config.control, Fd(config.control_fd)}));
   }
   if (config.seccomp) {
     confine(ThreadKind::control);

@@ -30,6 +30,7 @@ Result<std::unique_ptr<Uring>> Uring::create(unsigned entries) {
     return fail_errno(-rc, "set up io_uring (Lodge needs Linux 5.11 or later with kernel.io_uring_disabled=0)");
   }
   uring->ready_ = true;
+  io_uring_ring_dontfork(uring->ring_.get());  // a child could make its parent's kernel do things
   // Best effort: without the table the operations use plain descriptors.
   io_uring_register_files_sparse(uring->ring_.get(), kFileSlots);
   uring->restrict_operations();

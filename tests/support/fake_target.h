@@ -60,6 +60,7 @@ class FakeTarget final : public ControlTarget {
   Result<void> screendump(int fd) override {
     return ::write(fd, "P6", 2) == 2 ? note("screendump") : fail("the file cannot be written to");
   }
+  Result<void> attach_display(Fd socket) override { return note(fmt::format("display {}", socket.valid())); }
   void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds time, Done done) override {
     done(note(fmt::format("keys {} for {} ms", fmt::join(keys, "+"), time.count())));
   }

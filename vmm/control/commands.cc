@@ -141,6 +141,9 @@ constexpr std::array kDescriptor{CommandArgument{"fdname", Kind::text, true}};
 
 constexpr std::array kCommands{
     Command{"announce", "ask the guest to make its addresses known to the network (all NICs, or one)", kAnnounce, announce},
+    Command{"attach-display",
+            "show the screen to the viewer at the other end of a socket pair that getfd took, and take its keys",
+            kDescriptor, attach_display},
     Command{"balloon", "ask the guest to keep this many bytes of its memory", kBalloon, balloon},
     Command{"balloon_stats_period", "have the guest tell of its memory every so many seconds (0: not)", kBalloonPeriod,
             balloon_stats_period},
@@ -196,55 +199,6 @@ constexpr std::array kCommands{
 };
 static_assert(std::ranges::is_sorted(kCommands, {}, &Command::name), "sorted, for the look-up");
 
-bool matches(const ArgumentValue& value, ArgumentKind kind) {
-  switch (kind) {
-    case Kind::text: return std::holds_alternative<std::string>(value);
-    case Kind::number: return std::holds_alternative<uint64_t>(value);
-    case Kind::flag: return std::holds_alternative<bool>(value);
-  }
-  return false;
-}
-
-std::string_view wanted(ArgumentKind kind) {
-  switch (kind) {
-    case Kind::text: return "a text";
-    case Kind::number: return "a whole number, not negative";
-    case Kind::flag: return "true or false";
-  }
-  return "";
-}
-
-// The command's name, and what its arguments are, for errors.
-std::string known_arguments(const Command& command) {
-  std::string text;
-  for (const CommandArgument& argument : command.arguments) {
-    text += text.empty() ? "" : ", ";
-    text += argument.name;
-  }
-  return text.empty() ? "it takes none" : "it takes " + text;
-}
-
-Result<void> check_arguments(const Command& command, const Arguments& arguments) {
-  for (const auto& [name, value] : arguments) {
-    const auto* known = std::ranges::find(command.arguments, std::string_view(name), &CommandArgument::name).base();
-    if (known == command.arguments.data() + command.arguments.size()) {
-      if (command.settings) {
-        continue;
-      }
-      return fail("{} has no argument '{}'; {}", command.name, name, known_arguments(command));
-    }
-    if (!matches(value, known->kind)) {
-      return fail("{}: argument '{}' is not {}", command.name, name, wanted(known->kind));
-    }
-  }
-  for (const CommandArgument& argument : command.arguments) {
-    if (argument.required && !arguments.contains(argument.name)) {
-      return fail("{}: argument '{}' is missing", command.name, argument.name);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 std::span<const Command> commands() { return kCommands; }
@@ -263,12 +217,18 @@ void execute(const Request& request, CommandContext context, Reply reply) {
   auto answer = [reply = std::move(reply), id = request.id](const Result<std::string>& outcome) {
     reply(outcome ? return_line(*outcome, id) : error_line("GenericError", outcome.error().message, id));
   };
-  if (const auto outcome = check_arguments(*it, request.arguments); !outcome) {
+  if (const auto outcome = check_arguments({it->name, it->help, it->arguments}, request.arguments, it->settings); !outcome) {
     answer(std::unexpected(outcome.error()));
     return;
   }
   CommandCall call{context, request.arguments, std::move(answer)};
   it->run(call);
+}
+
+RunRequest runner(ControlTarget& target) {
+  return [&target](const Request& request, DescriptorTable& descriptors, std::deque<Fd>& received, Reply reply) {
+    execute(request, {target, descriptors, received}, std::move(reply));
+  };
 }
 
 }  // namespace lodge

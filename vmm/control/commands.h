@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "base/fd.h"
-#include "vmm/control/protocol.h"
+#include "vmm/control/arguments.h"
 #include "vmm/control/target.h"
 
 namespace lodge {
@@ -40,12 +40,11 @@ struct CommandContext {
 using Reply = std::function<void(std::string line)>;
 void execute(const Request& request, CommandContext context, Reply reply);
 
-enum class ArgumentKind : uint8_t { text, number, flag };
-struct CommandArgument {
-  std::string_view name;
-  ArgumentKind kind;
-  bool required;
-};
+// The same as ControlServer wants it. `target` outlives it.
+using RunRequest =
+    std::function<void(const Request& request, DescriptorTable& descriptors, std::deque<Fd>& received, Reply reply)>;
+[[nodiscard]] RunRequest runner(ControlTarget& target);
+
 struct CommandCall;
 struct Command {
   std::string_view name;

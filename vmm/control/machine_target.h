@@ -6,6 +6,7 @@
 
 #include "migration/save_job.h"
 #include "vmm/control/target.h"
+#include "vmm/display/viewers.h"
 #include "vmm/machine/machine.h"
 
 namespace lodge {
@@ -14,8 +15,13 @@ class MachineTarget final : public ControlTarget {
  public:
   // `quit`: tells the clients and ends the process soon (stops the control loop), for a reason that the end file shall name.
   // `machine` outlives this.
-  MachineTarget(Machine& machine, EventLoop& control, std::function<void(const char* reason)> quit)
-      : machine_(machine), control_(control), quit_(std::move(quit)) {}
+  // `on_viewer_thread` runs first on the thread of each viewer of the screen.
+  MachineTarget(Machine& machine, EventLoop& control, std::function<void(const char* reason)> quit,
+                std::function<Result<void>()> on_viewer_thread)
+      : machine_(machine),
+        control_(control),
+        quit_(std::move(quit)),
+        viewers_(control, {machine.screen(), machine.keyboard(), machine.pointer()}, std::move(on_viewer_thread)) {}
   ~MachineTarget() override;
 
   [[nodiscard]] std::string name() const override { return machine_.config().name; }
@@ -42,6 +48,7 @@ class MachineTarget final : public ControlTarget {
   void quit() override { quit_("host-qmp-quit"); }
   Result<void> inject_nmi() override { return machine_.inject_nmi(); }
   Result<void> screendump(int fd) override;
+  Result<void> attach_display(Fd socket) override { return viewers_.attach(std::move(socket)); }
   void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) override;
   Result<void> set_balloon(uint64_t bytes) override;
   Result<void> set_balloon_period(std::chrono::seconds period) override;
@@ -74,6 +81,7 @@ class MachineTarget final : public ControlTarget {
   std::vector<uint16_t> held_keys_;
   Done keys_done_;
   EventLoop::Timer key_timer_;
+  Viewers viewers_;
 };
 
 }  // namespace lodge

@@ -115,6 +115,7 @@ std::string_view to_string(ArgumentKind kind) {
     case ArgumentKind::text: return "text";
     case ArgumentKind::number: return "number";
     case ArgumentKind::flag: return "flag";
+    case ArgumentKind::text_or_null: return "text or null";
   }
   return "";
 }

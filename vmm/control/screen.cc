@@ -63,4 +63,9 @@ void send_key(CommandCall& call) {
   }
 }
 
+void attach_display(CommandCall& call) {
+  auto fd = call.context.descriptors.take(call.text("fdname"));
+  call.finish(fd ? call.target().attach_display(std::move(*fd)) : std::unexpected(fd.error()));
+}
+
 }  // namespace lodge

@@ -1,4 +1,4 @@
-// The verbs of screen and keyboard; the table is in commands.cc.
+// The verbs of screen, keyboard and mouse; the table is in commands.cc.
 #pragma once
 
 namespace lodge {
@@ -7,5 +7,6 @@ struct CommandCall;
 
 void screendump(CommandCall& call);
 void send_key(CommandCall& call);
+void attach_display(CommandCall& call);
 
 }  // namespace lodge

@@ -1,65 +1,20 @@
 #include "vmm/control/server.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 #include <chrono>
 #include <cstring>
 
 #include "base/log.h"
-#include "vmm/machine/machine.h"
 
 namespace lodge {
-namespace {
 
-Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return fail("control socket '{}': a socket's path has 1 to {} bytes; use a shorter one", path,
-                sizeof address.sun_path - 1);
-  }
-  path.copy(address.sun_path, path.size());
-  return address;
-}
-
-Result<Fd> new_socket(const std::string& path) {
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) {
-    return fail_errno(errno, "control socket '{}'", path);
-  }
-  return fd;
-}
-
-// Removes a socket that nobody listens on any more.
-Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
-  struct stat info{};
-  if (::lstat(path.c_str(), &info) != 0) {
-    return {};
-  }
-  if (!S_ISSOCK(info.st_mode)) {
-    return fail("control socket '{}': a file that is not a socket is there; remove it or choose another path", path);
-  }
-  const Fd probe = TRY(new_socket(path));
-  // SAFETY: the socket interface takes every address through sockaddr.
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno != ECONNREFUSED) {
-    return fail("control socket '{}': another process listens there; choose another path", path);
-  }
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-    return fail_errno(errno, "control socket '{}': remove the old one", path);
-  }
-  return {};
-}
-
-}  // namespace
-
-Result<std::unique_ptr<ControlServer>> ControlServer::create(EventLoop& control, ControlTarget& target, Listen listen) {
-  std::unique_ptr<ControlServer> server(new ControlServer(control, target));
+Result<std::unique_ptr<ControlServer>> ControlServer::create(EventLoop& control, RunRequest run, Listen listen) {
+  std::unique_ptr<ControlServer> server(new ControlServer(control, std::move(run)));
   if (listen.fd.valid()) {
     server->listener_ = std::move(listen.fd);
   } else {
-    TRY_VOID(server->listen_at(listen.path));
+    server->at_path_ = TRY(UnixListener::create(listen.path, "control socket"));
+    server->listener_ = server->at_path_.take_socket();
   }
   server->watch_listener();
   return server;
@@ -72,31 +27,6 @@ void ControlServer::watch_listener() {
 ControlServer::~ControlServer() {
   watch_.reset();
   clients_.clear();
-  struct stat info{};
-  if (!path_.empty() && ::lstat(path_.c_str(), &info) == 0 && info.st_ino == inode_) {
-    ::unlink(path_.c_str());
-  }
-}
-
-Result<void> ControlServer::listen_at(const std::string& path) {
-  const sockaddr_un address = TRY(address_of(path));
-  TRY_VOID(remove_stale(path, address));
-  listener_ = TRY(new_socket(path));
-  ::fchmod(listener_.get(), 0600);  // before bind: the socket in the file system never has another mode
-  // SAFETY: as above.
-  if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return fail("control socket '{}': {}; choose a path in a folder that exists and may be written", path,
-                std::generic_category().message(errno));
-  }
-  struct stat info{};
-  if (::lstat(path.c_str(), &info) == 0) {
-    path_ = path;
-    inode_ = info.st_ino;
-  }
-  if (::listen(listener_.get(), 16) != 0) {
-    return fail_errno(errno, "control socket '{}'", path);
-  }
-  return {};
 }
 
 void ControlServer::accept_client() {
@@ -123,15 +53,14 @@ void ControlServer::accept_client() {
 }
 
 void ControlServer::run(uint64_t client, const Request& request, std::deque<Fd>& received) {
-  execute(request, {target_, descriptors_, received},
-          [this, client, alive = std::weak_ptr<bool>(alive_)](const std::string& line) {
-            if (alive.expired()) {
-              return;
-            }
-            if (const auto it = clients_.find(client); it != clients_.end()) {
-              it->second->answer(line);
-            }
-          });
+  run_(request, descriptors_, received, [this, client, alive = std::weak_ptr<bool>(alive_)](const std::string& line) {
+    if (alive.expired()) {
+      return;
+    }
+    if (const auto it = clients_.find(client); it != clients_.end()) {
+      it->second->answer(line);
+    }
+  });
 }
 
 void ControlServer::closed(uint64_t client, std::string_view why) {
@@ -145,10 +74,9 @@ void ControlServer::closed(uint64_t client, std::string_view why) {
   });
 }
 
-void ControlServer::broadcast(const MachineEvent& event) {
+void ControlServer::broadcast(std::string_view event, const EventDetails& details) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const std::string line =
-      event_line(event.name, event.details, std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  const std::string line = event_line(event, details, std::chrono::duration_cast<std::chrono::microseconds>(now).count());
   for (const auto& [number, client] : clients_) {
     client->send(line);
   }

@@ -1,19 +1,21 @@
-// ControlServer: the control socket. Takes clients, runs their requests, tells them events. On the control loop; it never
-// blocks, and no client can make it wait or grow without bound.
+// ControlServer: a control socket. Takes clients, has their requests run, tells them events. On its loop; it never blocks,
+// and no client can make it wait or grow without bound.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/io/event_loop.h"
 #include "vmm/control/commands.h"
 #include "vmm/control/connection.h"
+#include "vmm/control/unix_listener.h"
 
 namespace lodge {
-
-struct MachineEvent;
 
 class ControlServer {
  public:
@@ -23,28 +25,26 @@ class ControlServer {
     std::string path;
     Fd fd;
   };
-  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> create(EventLoop& control, ControlTarget& target,
-                                                                     Listen listen);
+  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> create(EventLoop& control, RunRequest run, Listen listen);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  void broadcast(const MachineEvent& event);
+  using EventDetails = std::vector<std::pair<std::string, std::string>>;
+  void broadcast(std::string_view event, const EventDetails& details);
   [[nodiscard]] size_t clients() const { return clients_.size(); }
 
  private:
-  ControlServer(EventLoop& control, ControlTarget& target) : loop_(control), target_(target) {}
-  [[nodiscard]] Result<void> listen_at(const std::string& path);
+  ControlServer(EventLoop& control, RunRequest run) : loop_(control), run_(std::move(run)) {}
   void watch_listener();
   void accept_client();
   void run(uint64_t client, const Request& request, std::deque<Fd>& received);
   void closed(uint64_t client, std::string_view why);
 
   EventLoop& loop_;
-  ControlTarget& target_;
+  RunRequest run_;
   Fd listener_;
-  std::string path_;    // ours to remove
-  uint64_t inode_ = 0;  // of the socket at path_
+  UnixListener at_path_;  // ours to remove; none
   DescriptorTable descriptors_;
   std::map<uint64_t, std::unique_ptr<ControlConnection>> clients_;
   uint64_t next_client_ = 1;

@@ -120,6 +120,8 @@ class ControlTarget {
   virtual Result<void> inject_nmi() = 0;
   // What the screen shows, as a PPM image (P6), into an empty file. Error: there is no screen.
   virtual Result<void> screendump(int fd) = 0;
+  // A viewer at the other end of `socket` sees the screen and types (vmm/display/channel.h). Error: there is no screen.
+  virtual Result<void> attach_display(Fd socket) = 0;
   // Keys (Linux's numbers) go down in their order, and up after `hold`; then `done` runs.
   virtual void send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) = 0;
   // The guest shall keep `bytes` of its memory.

@@ -180,6 +180,7 @@ Result<void> MachineBuilder::add_keyboard() {
   }
   TRY_VOID(add(I8042Spec{}));
   machine_.keyboard_ = dynamic_cast<InputSink*>(machine_.devices_.back().get());
+  machine_.pointer_ = dynamic_cast<PointerSink*>(machine_.devices_.back().get());
   return {};
 }
 

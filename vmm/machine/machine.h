@@ -138,9 +138,10 @@ class Machine {
   [[nodiscard]] Piix3Ide* ide() const { return ide_; }
   // The floppy controller, or null.
   [[nodiscard]] FloppyController* floppy() const { return floppy_; }
-  // What shows a picture and what takes keys; null: the guest has none.
+  // What shows a picture, what takes keys and what takes steps; null: the guest has none.
   [[nodiscard]] Screen* screen() const { return screen_; }
   [[nodiscard]] InputSink* keyboard() const { return keyboard_; }
+  [[nodiscard]] PointerSink* pointer() const { return pointer_; }
   [[nodiscard]] std::string serial_path(size_t index) const;
   void emit(const MachineEvent& event) const;
 
@@ -218,6 +219,7 @@ class Machine {
   PowerDevice* power_ = nullptr;
   Screen* screen_ = nullptr;  // null: none, here and below
   InputSink* keyboard_ = nullptr;
+  PointerSink* pointer_ = nullptr;
   PciHotplug* hotplug_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
   Piix3Ide* ide_ = nullptr;             // null: no drive is on its bus

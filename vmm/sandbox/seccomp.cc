@@ -80,10 +80,19 @@ constexpr uint32_t kLoop[] = {
 
 // Control: save files, the control socket, ends of helper processes, threads of its own.
 constexpr uint32_t kControl[] = {
-    SYS_openat, SYS_newfstatat, SYS_lstat,     SYS_stat,   SYS_statx, SYS_unlink,    SYS_unlinkat,
-    SYS_rename, SYS_renameat,   SYS_renameat2, SYS_fchmod, SYS_bind,  SYS_listen,    SYS_kill,
-    SYS_wait4,  SYS_waitid,     SYS_sysinfo,   SYS_getcwd, SYS_flock, SYS_getrusage, SYS_sched_setaffinity,
-    SYS_open};
+    SYS_openat, SYS_newfstatat,  SYS_lstat,     SYS_stat,   SYS_statx, SYS_unlink,    SYS_unlinkat,
+    SYS_rename, SYS_renameat,    SYS_renameat2, SYS_fchmod, SYS_bind,  SYS_listen,    SYS_kill,
+    SYS_wait4,  SYS_waitid,      SYS_sysinfo,   SYS_getcwd, SYS_flock, SYS_getrusage, SYS_sched_setaffinity,
+    SYS_open,   SYS_memfd_create};
+
+// lodge-vnc's process for one client: a socket and libvncserver.
+constexpr uint32_t kVncClient[] = {SYS_select,     SYS_pselect6,   SYS_getpeername, SYS_getsockname,
+                                   SYS_getsockopt, SYS_setsockopt, SYS_shutdown,    SYS_uname};
+
+// Its process that takes clients: it starts and ends those processes.
+constexpr uint32_t kVncServer[] = {SYS_socketpair, SYS_kill,  SYS_wait4,  SYS_dup2,  SYS_close_range,
+                                   SYS_newfstatat, SYS_lstat, SYS_unlink, SYS_prctl, SYS_seccomp};
+constexpr uint32_t kFork = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;  // as the C library's fork() has it
 
 constexpr uint32_t request(unsigned long number) { return static_cast<uint32_t>(number); }
 
@@ -146,36 +155,58 @@ constexpr uint32_t kControlRequests[] = {
     request(VHOST_SET_OWNER), request(VHOST_GET_FEATURES), request(TUNGETIFF), request(TUNSETVNETLE), request(SIOCGIFMTU),
     request(BLKSSZGET), request(BLKPBSZGET), request(BLKIOOPT), request(BLKROGET), request(BLKGETSIZE64)};
 
+constexpr uint32_t kDisplayRequests[] = {request(KVM_IRQ_LINE)};  // of keyboard and mouse
+
 std::span<const uint32_t> requests_of(ThreadKind kind) {
   switch (kind) {
     case ThreadKind::control: return kControlRequests;
     case ThreadKind::vcpu: return kVcpuRequests;
     case ThreadKind::io: return kIoRequests;
+    case ThreadKind::display: return kDisplayRequests;
+    case ThreadKind::vnc_server:
+    case ThreadKind::vnc_client: break;
   }
   return {};
 }
 
 std::vector<sock_filter> assemble(ThreadKind kind) {
   FilterProgram program;
-  program.allow_values(SYS_ioctl, 1, requests_of(kind));
+  if (!requests_of(kind).empty()) {
+    program.allow_values(SYS_ioctl, 1, requests_of(kind));
+  }
   const auto add = [&program](std::span<const uint32_t> calls) {
     for (const uint32_t call : calls) {
       program.allow(call);
     }
   };
-  if (kind != ThreadKind::vcpu) {
+  const bool vnc = kind == ThreadKind::vnc_server || kind == ThreadKind::vnc_client;
+  if (kind == ThreadKind::control || kind == ThreadKind::io) {
     add(kLoop);
     program.allow_values(SYS_socket, 0, std::array<uint32_t, 1>{AF_UNIX});
+  } else if (vnc) {
+    add(kVncClient);
   }
   add(kCommon);
   program.allow_without(SYS_mmap, 2, PROT_EXEC);
   program.allow_without(SYS_mprotect, 2, PROT_EXEC);
   program.allow_values(SYS_tgkill, 0, std::array<uint32_t, 1>{static_cast<uint32_t>(::getpid())});
-  program.allow_values(SYS_prctl, 0, std::array<uint32_t, 1>{PR_SET_NAME});
   if (kind == ThreadKind::control) {
     add(kControl);
+    // A viewer's thread enters a filter of its own.
+    program.allow_values(SYS_prctl, 0, std::array<uint32_t, 2>{PR_SET_NAME, PR_SET_NO_NEW_PRIVS});
+    program.allow_values(SYS_seccomp, 0, std::array<uint32_t, 1>{SECCOMP_SET_MODE_FILTER});
     program.refuse(SYS_clone3, ENOSYS);  // its flags are out of a filter's sight; the C library then uses clone
     program.allow_with(SYS_clone, 0, CLONE_THREAD);
+  } else if (kind == ThreadKind::vnc_server) {
+    add(kLoop);
+    add(kVncServer);
+    program.allow_values(SYS_clone, 0, std::array<uint32_t, 1>{kFork});
+  } else {
+    program.allow_values(SYS_prctl, 0, std::array<uint32_t, 1>{PR_SET_NAME});
+  }
+  if (kind == ThreadKind::display) {
+    // The C library asks for /proc/sys/vm/overcommit_memory when a thread gives back much memory, as pictures are.
+    program.refuse(SYS_openat, EACCES);
   }
   return program.finish();
 }
@@ -185,6 +216,9 @@ const char* name_of(ThreadKind kind) {
     case ThreadKind::control: return "control";
     case ThreadKind::vcpu: return "vCPU";
     case ThreadKind::io: return "I/O";
+    case ThreadKind::display: return "display";
+    case ThreadKind::vnc_server: return "server";
+    case ThreadKind::vnc_client: return "client";
   }
   return "";
 }
@@ -210,11 +244,14 @@ void on_forbidden_call(int, siginfo_t* info, void*) {
     add({digits + at, sizeof digits - at});
   };
   restore_stdio_terminal();
-  add("lodge-vmm: system call ");
+  const bool vnc = this_thread == ThreadKind::vnc_server || this_thread == ThreadKind::vnc_client;
+  add(vnc ? "lodge-vnc" : "lodge-vmm");
+  add(": system call ");
   add_number(static_cast<unsigned>(info->si_syscall));
   add(" is not allowed on a ");
   add(name_of(this_thread));
-  add(" thread; the guest is ended (docs/threat-model.md; --seccomp off runs without the filter)\n");
+  add(vnc ? " process, which is ended" : " thread; the guest is ended");
+  add(" (docs/threat-model.md; --seccomp off runs without the filter)\n");
   [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, text, length);
   ::_exit(kExitStatus);
 }
@@ -245,7 +282,9 @@ Result<void> enter_sandbox(ThreadKind kind) {
   }
   static const Result<void> prepared = prepare_process();
   TRY_VOID(prepared);
-  static const std::array programs{assemble(ThreadKind::control), assemble(ThreadKind::vcpu), assemble(ThreadKind::io)};
+  static const std::array programs{assemble(ThreadKind::control),    assemble(ThreadKind::vcpu),
+                                   assemble(ThreadKind::io),         assemble(ThreadKind::display),
+                                   assemble(ThreadKind::vnc_server), assemble(ThreadKind::vnc_client)};
   const std::vector<sock_filter>& program = programs.at(static_cast<size_t>(kind));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return fail_errno(errno, "give up new privileges");

@@ -2,7 +2,7 @@
 import pathlib
 
 FOLDERS = ("base", "devices", "devices/core", "devices/pci", "devices/virtio", "devices/block", "devices/net", "devices/legacy",
-           "vmm", "vmm/kvm", "vmm/machine", "vmm/boot", "vmm/cpu", "vmm/config", "vmm/control", "vmm/sandbox", "migration",
+           "vmm", "vmm/kvm", "vmm/machine", "vmm/boot", "vmm/cpu", "vmm/config", "vmm/control", "vmm/sandbox", "vmm/display", "vmm/vnc", "migration",
            "libvirt-driver", "libvirt-driver/access", "libvirt-driver/config", "libvirt-driver/host", "configs", "tests",
            "tests/package", "tests/unit", "tests/guests", "tests/fuzz", "tests/sandbox",
            "tests/integration", "tests/lint", "benchmarks", "docs")

@@ -19,6 +19,8 @@ MAY_SEE = {
     "vmm/boot": ["base", "vmm/boot", "vmm/cpu"],
     "vmm/config": ["base", "vmm/config"],
     "vmm/kvm": ["base", "devices/core", "vmm/boot", "vmm/cpu", "vmm/kvm"],
+    "vmm/display": ["base", "devices/display", "devices/input", "vmm/display"],
+    "vmm/vnc": ["base", "devices/input", "vmm/control", "vmm/display", "vmm/sandbox", "vmm/vnc"],
     "vmm": ["base", "devices", "migration", "vmm"],
     "libvirt-driver": ["base", "vmm/control/protocol.h", "libvirt-driver"],
     "libvirt-driver/host": ["base", "vmm/kvm/kvm_abi.h", "libvirt-driver"],  # the kernel's header made right for C++
@@ -32,6 +34,7 @@ ONLY = {
     r"<spdlog/": ["base/log.cc"],
     r"<nlohmann/": ["vmm/config/", "vmm/control/", "libvirt-driver/domains/"],
     r"<linux/kvm\.h>": ["vmm/kvm/kvm_abi.h"],
+    r"<rfb/": ["vmm/vnc/"],
     r"<boost/": ["libvirt-driver/"],
     r"<(gnutls|sasl)/": ["libvirt-driver/access/"],
     r"<systemd/": ["libvirt-driver/access/", "libvirt-driver/domains/"],

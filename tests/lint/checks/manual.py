@@ -6,7 +6,8 @@ import subprocess
 from checks import tracked
 
 # page, program below build/release/bin, its arguments for help
-PAGES = (("docs/man/lodge-vmm.1", "lodge-vmm", ["run", "--help"]), ("docs/man/virtlodged.8", "virtlodged", ["--help"]))
+PAGES = (("docs/man/lodge-vmm.1", "lodge-vmm", ["run", "--help"]), ("docs/man/lodge-vnc.1", "lodge-vnc", ["--help"]),
+         ("docs/man/virtlodged.8", "virtlodged", ["--help"]))
 
 
 def documented(text):

@@ -9,7 +9,6 @@
 #include <catch2/catch.hpp>
 
 #include "tests/support/fake_target.h"
-#include "vmm/machine/machine.h"
 
 namespace lodge {
 namespace {
@@ -18,7 +17,7 @@ struct Fixture {
   std::unique_ptr<EventLoop> loop = *EventLoop::create("test");
   FakeTarget target;
   std::string path = fmt::format("/tmp/lodge-control-test-{}", ::getpid());
-  std::unique_ptr<ControlServer> server = *ControlServer::create(*loop, target, {path, {}});
+  std::unique_ptr<ControlServer> server = *ControlServer::create(*loop, runner(target), {path, {}});
 
   void turn(int times = 5) {
     for (int i = 0; i < times; ++i) {
@@ -139,7 +138,7 @@ TEST_CASE("Every command of the table does something sensible with good argument
     const std::string line = client.line();
     const bool refused = command.name == "query-balloon" || command.name == "getfd" || command.name == "closefd" ||
                          command.name == "device_add" || command.name == "set-action" || command.name == "screendump" ||
-                         command.name == "send-key" ||
+                         command.name == "send-key" || command.name == "attach-display" ||
                          command.name == "change-medium";  // no descriptor was passed, or no keys
     INFO(line);
     CHECK(has(line, refused ? "\"error\"" : "\"return\""));
@@ -312,7 +311,7 @@ TEST_CASE("Events reach every client") {
   Client b(f);
   (void)a.line();
   (void)b.line();
-  f.server->broadcast(MachineEvent{"STOP", {}});
+  f.server->broadcast("STOP", {});
   CHECK(has(a.line(), R"({"event":"STOP","data":{},"timestamp":{"seconds":)"));
   CHECK(has(b.line(), "STOP"));
 }
@@ -322,9 +321,9 @@ TEST_CASE("A client that never reads events is dropped and nobody waits for it")
   Client slow(f);
   Client quick(f);
   (void)quick.line();
-  const MachineEvent event{"X", {{"text", std::string(10000, 'x')}}};
+  const ControlServer::EventDetails details{{"text", std::string(10000, 'x')}};
   for (int i = 0; i < 2000 && f.server->clients() == 2; ++i) {
-    f.server->broadcast(event);
+    f.server->broadcast("X", details);
     CHECK(has(quick.line(), "xxx"));
   }
   CHECK(f.server->clients() == 1);
@@ -420,7 +419,7 @@ TEST_CASE("The socket is for its owner only, replaces a stale one and is removed
     path = f.path;
     REQUIRE(::lstat(path.c_str(), &info) == 0);
     CHECK((info.st_mode & 0777) == 0600);
-    const auto second = ControlServer::create(*f.loop, f.target, {path, {}});
+    const auto second = ControlServer::create(*f.loop, runner(f.target), {path, {}});
     REQUIRE(!second);
     CHECK(has(second.error().message, "another process listens"));
   }
@@ -436,13 +435,13 @@ TEST_CASE("The socket is for its owner only, replaces a stale one and is removed
 
 TEST_CASE("A path that cannot be a control socket is refused by name") {
   Fixture f;
-  const auto long_one = ControlServer::create(*f.loop, f.target, {std::string(200, 'x'), {}});
+  const auto long_one = ControlServer::create(*f.loop, runner(f.target), {std::string(200, 'x'), {}});
   REQUIRE(!long_one);
   CHECK(has(long_one.error().message, "shorter"));
-  const auto file = ControlServer::create(*f.loop, f.target, {"/dev/null", {}});
+  const auto file = ControlServer::create(*f.loop, runner(f.target), {"/dev/null", {}});
   REQUIRE(!file);
   CHECK(has(file.error().message, "not a socket"));
-  const auto nowhere = ControlServer::create(*f.loop, f.target, {"/tmp/no/such/folder/socket", {}});
+  const auto nowhere = ControlServer::create(*f.loop, runner(f.target), {"/tmp/no/such/folder/socket", {}});
   REQUIRE(!nowhere);
   CHECK(has(nowhere.error().message, "No such file"));
 }

@@ -1,0 +1,72 @@
+"""The monitor's side of a display channel (vmm/display/channel.h), so that a test says what the screen shows and sees what is typed."""
+import fcntl
+import os
+import queue
+import socket
+import struct
+import subprocess
+import threading
+
+from . import places
+from .vnc import PROGRAM
+
+PICTURE_BYTES = 4096 * 4096 * 4
+HELLO, FRAME, POINTER, REFRESH, KEY, MOVE = 1, 2, 3, 16, 17, 18
+
+
+class FakeMonitor:
+    """lodge-vnc with a screen that the test paints. events: what was typed, as ("key", code, down) or ("move", right, down, wheel, buttons)."""
+
+    def __init__(self, folder, width, height):
+        self.path = f"{folder}/vnc.rfb"
+        self.events = queue.Queue()
+        self.lock = threading.Lock()
+        self.file = os.memfd_create("picture", os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.file, PICTURE_BYTES)
+        fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        self.paint(width, height, 0)
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            words = [PROGRAM, "--display-fd", str(theirs.fileno()), "--listen", f"unix:{self.path}"]
+            self.process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
+        socket.send_fds(self.socket, [struct.pack("<III", HELLO, 1, 0)], [self.file])
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def paint(self, width, height, colour):
+        """The screen has this size and is all of one colour."""
+        with self.lock:
+            self.size = width, height
+            os.pwrite(self.file, struct.pack("<I", colour) * (width * height), 0)
+            self.changed = True
+
+    def say(self, packet):
+        """A packet of the monitor's."""
+        self.socket.send(packet)
+
+    def _serve(self):
+        shown = None
+        while packet := self.socket.recv(64):
+            kind, *numbers = struct.unpack(f"<I{len(packet) - 4}B", packet)
+            if kind == REFRESH:
+                with self.lock:
+                    last = self.size[1] if self.changed else 0
+                    answer = struct.pack("<7I", FRAME, *struct.unpack("<I", bytes(numbers)), *self.size, 0, last, shown != self.size)
+                    self.changed, shown = False, self.size
+                self.say(answer)
+            elif kind == KEY:
+                self.events.put(("key", *struct.unpack("<HH", bytes(numbers))))
+            elif kind == MOVE:
+                self.events.put(("move", *struct.unpack("<iiiI", bytes(numbers))))
+
+    def next(self, count):
+        """So many events."""
+        return [self.events.get(timeout=places.COMMAND_SECONDS) for _ in range(count)]
+
+    def close(self):
+        """The monitor's end; returns the status of lodge-vnc."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+        os.close(self.file)
+        return self.process.wait(places.EXIT_SECONDS)
