@@ -102,6 +102,10 @@ Result<CreatedDevice> create_floppy(DeviceSpec& spec, const DeviceEnv& env, cons
   return plain(FloppyController::create(std::move(std::get<FloppySpec>(spec).options), env, saved));
 }
 
+Result<CreatedDevice> create_e1000(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(E1000::create(std::move(std::get<E1000Spec>(spec).options), env, saved));
+}
+
 template <class Spec, class Device>
 Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<Spec>(spec);
@@ -127,6 +131,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"vga", create_vga},
     {"ide", create_ide},
     {"floppy", create_floppy},
+    {"e1000", create_e1000},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},

@@ -17,6 +17,7 @@
 #include "devices/core/char_backend.h"
 #include "devices/core/device.h"
 #include "devices/display/vga/device.h"
+#include "devices/e1000/device.h"
 #include "devices/floppy/controller.h"
 #include "devices/ide/device.h"
 #include "devices/input/ps2/controller.h"
@@ -86,6 +87,9 @@ struct IdeSpec {
 struct FloppySpec {
   FloppyController::Options options;
 };
+struct E1000Spec {
+  E1000::Options options;
+};
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -101,7 +105,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
                  CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec, IdeSpec,
-                 FloppySpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                 FloppySpec, E1000Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -406,6 +406,9 @@ Result<void> check_net(const NetSettings& net) {
   if (net.vhost && net.kind != NetKind::tap) {
     return fail("NIC '{}': vhost needs a tap", id);
   }
+  if (net.model != NetModel::virtio && (net.vhost || net.queues > 1 || net.fds.size() > 1)) {
+    return fail("NIC '{}': vhost and several queues need model=virtio", id);
+  }
   if (!net.fds.empty() && net.queues != 1 && net.queues != net.fds.size()) {
     return fail("NIC '{}' has {} queue pairs and {} tap descriptors; pass one for each pair", id, net.queues,
                 net.fds.size());

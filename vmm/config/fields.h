@@ -38,6 +38,7 @@ LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsaf
 LODGE_WORDS(DiskDiscard, "ignore", "unmap");
 LODGE_WORDS(DiskError, "report", "ignore", "stop", "enospc");
 LODGE_WORDS(NetKind, "none", "tap", "user");
+LODGE_WORDS(NetModel, "virtio", "e1000");
 LODGE_WORDS(CharKind, "none", "stdio", "pty", "file", "socket");
 LODGE_WORDS(OnEvent, "destroy", "restart", "preserve");
 LODGE_WORDS(RingLayout, "split", "packed");
@@ -141,6 +142,7 @@ template <class Visitor>
 void describe(Visitor& v, NetSettings& s) {
   v.field("id", "name in logs, events and saved states (net0, net1, ...)", s.id);
   v.field("kind", "where the frames go", s.kind);
+  v.field("model", "the card that the guest sees", s.model);
   v.field("tap", "tap interface", s.tap);
   v.field("fds", "inherited tap descriptors, one for each queue pair", s.fds);
   v.field("vhost", "serve the queues in the kernel (vhost-net)", s.vhost);
@@ -150,7 +152,7 @@ void describe(Visitor& v, NetSettings& s) {
   v.field("mtu", "MTU told to the guest (0: not told)", s.mtu, Bounds{0, 65535});
   v.field("link", "the cable is plugged in", s.link);
   v.field("boot", kBootHelp, s.boot, kBootBounds);
-  v.field("rom", "option ROM with which firmware boots from it", s.rom);
+  v.field("rom", "option ROM with which firmware boots from it (auto: that of ipxe-qemu for the model)", s.rom);
   v.field("rom_fd", "inherited descriptor of the option ROM; the path is then for errors only", s.rom_fd);
   v.field("slot", kSlotHelp, s.slot, kSlotBounds);
   describe(v, s.virtio);

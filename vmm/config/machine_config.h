@@ -21,6 +21,7 @@ enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsa
 enum class DiskDiscard : uint8_t { ignore, unmap };
 enum class DiskError : uint8_t { report, ignore, stop, enospc };
 enum class NetKind : uint8_t { none, tap, user };
+enum class NetModel : uint8_t { virtio, e1000 };
 enum class CharKind : uint8_t { none, stdio, pty, file, socket };
 enum class OnEvent : uint8_t { destroy, restart, preserve };
 enum class RingLayout : uint8_t { split, packed };
@@ -114,6 +115,7 @@ struct DiskSettings {
 struct NetSettings {
   std::string id;
   NetKind kind = NetKind::none;
+  NetModel model = NetModel::virtio;
   std::string tap;       // kind tap: the interface, or
   std::vector<int> fds;  // descriptors that the daemon passed, one for each queue pair
   bool vhost = false;
@@ -122,8 +124,8 @@ struct NetSettings {
   uint32_t queues = 1;         // pairs
   uint32_t mtu = 0;
   bool link = true;
-  uint32_t boot = 0;  // as DiskSettings::boot; the firmware then gets an option ROM for it:
-  std::string rom = "/usr/lib/ipxe/qemu/pxe-virtio.rom";
+  uint32_t boot = 0;         // as DiskSettings::boot; the firmware then gets an option ROM for it:
+  std::string rom = "auto";  // a file, or that of ipxe-qemu for the model
   int rom_fd = -1;
   uint32_t slot = 0;
   VirtioSettings virtio;

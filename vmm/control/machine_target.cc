@@ -209,7 +209,7 @@ Result<void> MachineTarget::set_balloon_period(std::chrono::seconds period) {
 std::vector<ControlTarget::Net> MachineTarget::nets() const {
   std::vector<Net> nets;
   for (const NetSettings& settings : machine_.config().nets) {
-    const auto* net = machine_.find_virtio<VirtioNet>(settings.id);
+    const Nic* net = machine_.find_nic(settings.id);
     if (net == nullptr) {
       continue;
     }
@@ -264,7 +264,7 @@ Result<void> MachineTarget::resize_disk(const std::string& id, uint64_t bytes) {
 }
 
 Result<void> MachineTarget::set_link(const std::string& id, bool up) {
-  auto* net = machine_.find_virtio<VirtioNet>(id);
+  Nic* net = machine_.find_nic(id);
   if (net == nullptr) {
     return fail("there is no NIC '{}'", id);
   }
@@ -313,12 +313,12 @@ void MachineTarget::release_keys() {
 }
 
 Result<void> MachineTarget::announce(const std::string& id) {
-  if (!id.empty() && machine_.find_virtio<VirtioNet>(id) == nullptr) {
+  if (!id.empty() && machine_.find_nic(id) == nullptr) {
     return fail("there is no NIC '{}'", id);
   }
-  for (const auto& device : machine_.devices()) {
-    if (auto* net = virtio_of<VirtioNet>(device); net != nullptr && (id.empty() || device->id() == id)) {
-      net->announce();
+  for (const NetSettings& net : machine_.config().nets) {
+    if (Nic* nic = machine_.find_nic(net.id); nic != nullptr && (id.empty() || net.id == id)) {
+      nic->announce();
     }
   }
   return {};

@@ -13,6 +13,7 @@
 #include "vmm/boot/smbios.h"
 #include "vmm/config/complete.h"
 #include "vmm/config/descriptors.h"
+#include "vmm/config/fields.h"
 #include "vmm/machine/layout.h"
 
 namespace lodge {
@@ -270,6 +271,24 @@ Result<void> MachineBuilder::open_boot_files() {
   return {};
 }
 
+namespace {
+
+// As firmware asks for them, by the card that it finds; virtio's may be transitional or modern.
+std::span<const char* const> option_rom_names(NetModel model) {
+  static constexpr std::array kVirtio{"pci1af4,1000.rom", "pci1af4,1041.rom"};
+  static constexpr std::array kE1000{"pci8086,100e.rom"};
+  return model == NetModel::e1000 ? std::span<const char* const>(kE1000) : std::span<const char* const>(kVirtio);
+}
+
+std::string option_rom_path(const NetSettings& net) {
+  if (net.rom != "auto") {
+    return net.rom;
+  }
+  return fmt::format("/usr/lib/ipxe/qemu/pxe-{}.rom", EnumWords<NetModel>::words.at(static_cast<size_t>(net.model)));
+}
+
+}  // namespace
+
 Result<void> MachineBuilder::open_firmware() {
   if (!pc()) {
     return fail("firmware is for machine pc only; use --machine pc");
@@ -278,15 +297,15 @@ Result<void> MachineBuilder::open_firmware() {
   std::vector<std::string> read;
   for (const NetSettings& net : config_.nets) {
     Fd given(net.rom_fd);
-    if (net.boot == 0 || net.rom.empty() || std::ranges::find(read, net.rom) != read.end()) {
+    const std::string path = option_rom_path(net);
+    if (net.boot == 0 || path.empty() || std::ranges::find(read, path) != read.end()) {
       continue;
     }
-    const MappedFile rom = TRY(open_mapped(given.release(), net.rom, "option ROM"));
-    // One for each kind of virtio NIC that firmware may find: transitional and modern.
-    for (const char* name : {"pci1af4,1000.rom", "pci1af4,1041.rom"}) {
+    const MappedFile rom = TRY(open_mapped(given.release(), path, "option ROM"));
+    for (const char* name : option_rom_names(net.model)) {
       machine_.option_roms_.push_back({name, {rom.bytes().begin(), rom.bytes().end()}});
     }
-    read.push_back(net.rom);
+    read.push_back(path);
   }
   if (config_.video.enabled && (config_.video.rom_fd >= 0 || !config_.video.rom.empty())) {
     const MappedFile rom = TRY(open_mapped(config_.video.rom_fd, config_.video.rom, "VGA BIOS"));

@@ -135,7 +135,26 @@ Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk,
   return spec;
 }
 
-Result<NetSpec> net_spec(const MachineConfig& config, const NetSettings& net) {
+namespace {
+
+// What is behind a NIC.
+Result<NetPort> open_port(const NetSettings& net, TapOptions tap) {
+  tap.id = net.id;
+  tap.name = net.tap;
+  tap.queue_pairs = static_cast<uint16_t>(net.queues);
+  switch (net.kind) {
+    case NetKind::none: return open_none(static_cast<uint16_t>(net.queues));
+    case NetKind::tap: return open_tap(std::move(tap));
+    case NetKind::user: break;
+  }
+  PasstOptions passt;
+  passt.id = net.id;
+  return open_passt(std::move(passt));
+}
+
+}  // namespace
+
+Result<DeviceSpec> net_spec(const MachineConfig& config, const NetSettings& net) {
   const std::string& id = net.id;
   TapOptions tap;
   std::vector<Fd> vhosts;
@@ -147,27 +166,18 @@ Result<NetSpec> net_spec(const MachineConfig& config, const NetSettings& net) {
   for (const int fd : net.vhost_fds) {
     vhosts.emplace_back(fd);
   }
+  const net::MacAddress mac = TRY_CONTEXT(parse_mac(net.mac), id);
+  NetPort port = TRY(open_port(net, std::move(tap)));
+  if (net.model == NetModel::e1000) {
+    return E1000Spec{{.id = id, .port = std::move(port), .mac = mac, .link_up = net.link}};
+  }
   NetSpec spec;
   spec.transport = virtio_options(id, config.machine, net.virtio);
   spec.options.id = id;
-  spec.options.mac = TRY_CONTEXT(parse_mac(net.mac), id);
+  spec.options.mac = mac;
+  spec.options.port = std::move(port);
   spec.options.mtu = static_cast<uint16_t>(net.mtu);
   spec.options.link_up = net.link;
-  switch (net.kind) {
-    case NetKind::none: spec.options.port = TRY(open_none(static_cast<uint16_t>(net.queues))); break;
-    case NetKind::tap:
-      tap.id = id;
-      tap.name = net.tap;
-      tap.queue_pairs = static_cast<uint16_t>(net.queues);
-      spec.options.port = TRY(open_tap(std::move(tap)));
-      break;
-    case NetKind::user: {
-      PasstOptions passt;
-      passt.id = id;
-      spec.options.port = TRY(open_passt(std::move(passt)));
-      break;
-    }
-  }
   if (net.vhost) {
     spec.transport.packed_ring = false;  // vhost knows split rings only
     for (size_t pair = 0; pair < spec.options.port.queues.size(); ++pair) {

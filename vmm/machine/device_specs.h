@@ -22,6 +22,6 @@ namespace lodge {
 // The image of a disk, CD or floppy disk.
 [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_image(const DiskSettings& disk,
                                                                std::chrono::milliseconds lock_patience);
-[[nodiscard]] Result<NetSpec> net_spec(const MachineConfig& config, const NetSettings& net);
+[[nodiscard]] Result<DeviceSpec> net_spec(const MachineConfig& config, const NetSettings& net);
 
 }  // namespace lodge

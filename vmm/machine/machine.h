@@ -134,6 +134,8 @@ class Machine {
     }
     return nullptr;
   }
+  // The NIC of this id, or null.
+  [[nodiscard]] Nic* find_nic(std::string_view id) const;
   // The IDE controller, or null.
   [[nodiscard]] Piix3Ide* ide() const { return ide_; }
   // The floppy controller, or null.
@@ -211,7 +213,7 @@ class Machine {
   std::unique_ptr<PciRoot> root_;
   std::vector<std::shared_ptr<Device>> devices_;  // in start order
   struct Leaving {
-    std::shared_ptr<VirtioPci> device;
+    std::shared_ptr<Device> device;
     EventLoop::Timer timer;
   };
   std::map<std::string, Leaving> leaving_;  // by id; no longer among devices_

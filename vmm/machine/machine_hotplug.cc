@@ -22,6 +22,16 @@ constexpr uint32_t bit(uint32_t slot) { return uint32_t{1} << slot; }
 
 }  // namespace
 
+Nic* Machine::find_nic(std::string_view id) const {
+  for (const auto& device : devices_) {
+    if (device->id() == id) {
+      auto* carrier = dynamic_cast<VirtioPci*>(device.get());
+      return carrier != nullptr ? dynamic_cast<Nic*>(&carrier->device()) : dynamic_cast<Nic*>(device.get());
+    }
+  }
+  return nullptr;
+}
+
 void Machine::add_disk(DiskSettings disk, Fd image, Done done) {
   enqueue([this, disk = std::move(disk), image = std::make_shared<Fd>(std::move(image)),
            done = std::move(done)](const auto& next) {
@@ -133,8 +143,8 @@ Result<void> Machine::plug_net(const NetSettings& net, NetDescriptors descriptor
   TRY_VOID(check_net(chosen));
   std::ranges::transform(descriptors.taps, chosen.fds.begin(), &Fd::release);
   std::ranges::transform(descriptors.vhosts, chosen.vhost_fds.begin(), &Fd::release);
-  NetSpec spec = TRY(net_spec(wanted, chosen));
-  chosen.queues = static_cast<uint32_t>(spec.options.port.queues.size());
+  chosen.queues = static_cast<uint32_t>(std::max<size_t>(chosen.queues, chosen.fds.size()));
+  DeviceSpec spec = TRY(net_spec(wanted, chosen));
   chosen.fds.clear();
   chosen.vhost_fds.clear();
   return plug(std::move(spec), chosen.slot, std::move(wanted));
@@ -239,7 +249,7 @@ void Machine::slot_released(uint8_t slot) {
   removable_ &= ~bit(slot);
   hotplug_->gone(slot);
   const auto it = std::ranges::find(devices_, seat->id, [](const auto& device) { return device->id(); });
-  leaving_[seat->id].device = std::dynamic_pointer_cast<VirtioPci>(*it);
+  leaving_[seat->id].device = *it;
   devices_.erase(it);
   let_go(seat->id);
 }
@@ -247,15 +257,17 @@ void Machine::slot_released(uint8_t slot) {
 void Machine::let_go(const std::string& id) {
   Leaving& leaving = leaving_.at(id);
   // Others that hold it are vCPUs in an access to its configuration space.
-  if (leaving.device->in_use() || leaving.device.use_count() > 1) {
+  if (dynamic_cast<PciFunction&>(*leaving.device).in_use() || leaving.device.use_count() > 1) {
     leaving.timer = control_.after(kLookAgain, [this, id] { let_go(id); });
     return;
   }
   leaving.device->quiesce([this, id] {
     control_.post([this, id] {
       auto& device = leaving_.at(id).device;
-      if (auto* blk = dynamic_cast<VirtioBlk*>(&device->device())) {
-        blk->backend().give_up();
+      if (auto* carrier = dynamic_cast<VirtioPci*>(device.get())) {
+        if (auto* blk = dynamic_cast<VirtioBlk*>(&carrier->device())) {
+          blk->backend().give_up();
+        }
       }
       device.reset();
       after_loops([this, id] {

@@ -25,7 +25,7 @@ class NetRx;
 class NetTx;
 class NetControl;
 
-class VirtioNet final : public VirtioDevice {
+class VirtioNet final : public VirtioDevice, public Nic {
  public:
   static constexpr uint16_t kMaxPairs = 128;
   struct Options {
@@ -57,17 +57,15 @@ class VirtioNet final : public VirtioDevice {
   void save(std::string_view id, StateWriter& out) const override;
   [[nodiscard]] std::vector<Counter> counters() const override;
 
-  // The cable is plugged or pulled.
-  void set_link(bool up);
-  // Asks the driver to announce its addresses to the network (after migration), if it can.
-  void announce();
-  [[nodiscard]] net::MacAddress mac() const;
-  [[nodiscard]] const NetPort& port() const { return options_.port; }
+  void set_link(bool up) override;
+  void announce() override;
+  [[nodiscard]] net::MacAddress mac() const override;
+  [[nodiscard]] const NetPort& port() const override { return options_.port; }
 
   // For the queues.
   [[nodiscard]] uint64_t negotiated() const { return negotiated_.load(std::memory_order_relaxed); }
   [[nodiscard]] uint32_t header_size() const { return header_size_.load(std::memory_order_relaxed); }
-  [[nodiscard]] bool link_up() const { return link_up_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool link_up() const override { return link_up_.load(std::memory_order_relaxed); }
   [[nodiscard]] uint64_t filter_generation() const { return filter_generation_.load(std::memory_order_acquire); }
   [[nodiscard]] std::shared_ptr<const net::RxFilter> filter() const;
   void guest_mistake(std::string_view what) { guest_warning(warnings_, options_.id, "{}", what); }

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-namespace lodge::net {
+#include "devices/net/nic.h"
 
-using MacAddress = std::array<uint8_t, 6>;
+namespace lodge::net {
 
 struct RxFilter {
   static constexpr size_t kTable = 64;  // addresses of one kind; more: all of that kind pass
