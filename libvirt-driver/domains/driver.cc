@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
 #include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/vcpus.h"
 
 namespace lodge {
@@ -134,6 +135,9 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
     events_.emit(VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
                  rpc::DomainEventCallbackIoErrorReasonMsg{
                      .callback_id = 0, .dom = who, .src_path = source, .dev_alias = alias, .action = told, .reason = why});
+  } else if (name == "DEVICE_TRAY_MOVED") {
+    tray_moved(*this, domain, text_in(data, "device"), flag_in(data, "tray-open"));
+    write_status(domain);
   } else if (name == "DEVICE_DELETED") {
     device_deleted(domain, text_in(data, "device"));
   } else if (name == "DEVICE_UNPLUG_GUEST_ERROR") {
@@ -254,11 +258,13 @@ void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run,
     log_error("domain", "'{}': its monitor does not answer: {}", name, told.error().message());
     return;
   }
+  const auto block = run->monitor->execute("query-block");
   if (const auto terminals = run->monitor->execute("query-chardev")) {
     domain->change([&](DomainView& view) {
       if (view.run == run && view.live) {
         auto live = std::make_shared<DomainConfig>(*view.live);
         take_terminals(*live, *terminals);
+        take_trays(*live, block ? *block : Json());
         view.live = std::move(live);
       }
     });

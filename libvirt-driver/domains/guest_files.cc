@@ -10,7 +10,10 @@
 #include <cstring>
 
 #include "libvirt-driver/domains/bandwidth.h"
+#include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/taps.h"
+#include "libvirt-driver/host/offered.h"
 
 namespace lodge {
 namespace {
@@ -128,8 +131,29 @@ Answer<void> GuestFiles::open_machine(const DomainConfig& live, const std::strin
     }
     return {};
   };
+  if (has_firmware(live)) {
+    return open_firmware(live);
+  }
   TRY_VOID(open_boot(numbers_.kernel, live.os.kernel, "kernel"));
   return open_boot(numbers_.initrd, live.os.initrd, "initrd");
+}
+
+Answer<void> GuestFiles::open_firmware(const DomainConfig& live) {
+  const auto open_part = [&](const std::string& path, std::string_view what) -> Answer<int> {
+    return inherit(TRY(named(open_file(path, O_RDONLY | O_NOCTTY | O_NONBLOCK), what)));
+  };
+  numbers_.firmware = TRY(open_part(firmware_image(live.os), "BIOS (package seabios)"));
+  if (!live.devices.videos.empty() && live.devices.videos.front().model == VideoModel::vga) {
+    numbers_.video_rom = TRY(open_part(std::string(offered::kVideoBios), "VGA BIOS (package seabios)"));
+  }
+  const auto places = boot_places(live);
+  for (const DomainInterface& interface : live.devices.interfaces) {
+    if (places.contains(interface.alias)) {
+      numbers_.roms[interface.alias] =
+          TRY(open_part(std::string(offered::kNetBoot), "boot from the network (package ipxe-qemu)"));
+    }
+  }
+  return {};
 }
 
 Answer<void> GuestFiles::open_interface(DomainInterface& interface) {

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
+#include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/driver.h"
 #include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/machine_json.h"
@@ -58,6 +59,9 @@ class Starter {
     run_ = std::make_shared<Run>();
     run_->id = driver_.next_id_++;
     live_.id = run_->id;
+    for (const std::string& name : leave_out(live_)) {
+      log_info("domain", "'{}' starts without its {}: there is no such device yet", live_.name, name);
+    }
     assign_aliases(live_);
     enter_vcpus(live_);
     run_->folder = fmt::format("{}/{}-{}", driver_.paths().run, run_->id, live_.name.substr(0, 40));

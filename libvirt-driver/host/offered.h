@@ -46,6 +46,11 @@ struct Element {
   std::array<Enum, 4> enums;  // up to the first without a name
 };
 
+// Files of Debian's packages seabios and ipxe-qemu.
+inline constexpr std::string_view kBios = "/usr/share/seabios/bios-256k.bin";
+inline constexpr std::string_view kVideoBios = "/usr/share/seabios/vgabios-stdvga.bin";
+inline constexpr std::string_view kNetBoot = "/usr/lib/ipxe/qemu/pxe-virtio.rom";
+
 // Guest features: name, default, and whether a domain may say otherwise.
 struct GuestFeature {
   std::string_view name;

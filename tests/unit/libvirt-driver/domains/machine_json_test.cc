@@ -82,7 +82,7 @@ TEST_CASE("the monitor knows every setting that it is given") {
 
 TEST_CASE("what the monitor cannot do is refused by the element's path") {
   for (const auto& [devices, path] : {
-           std::pair{"<disk type='file' device='cdrom'><target dev='hda' bus='ide'/></disk>", "target/@dev='hda'"},
+           std::pair{"<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>", "controller[@type='sata']"},
            std::pair{"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/d'/>"
                      "<target dev='vda' bus='virtio'/></disk>",
                      "driver/@type"},
