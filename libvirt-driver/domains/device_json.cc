@@ -115,6 +115,34 @@ Answer<void> check_places(const DomainConfig& config) {
   return outcome;
 }
 
+Answer<void> check_graphics(const std::vector<DomainGraphics>& all) {
+  constexpr std::string_view kPath = "/domain/devices/graphics";
+  for (const DomainGraphics& graphics : all) {
+    if (graphics.type != GraphicsType::vnc) {
+      return unsupported(fmt::format("{}/@type", kPath),
+                         fmt::format("this version of Lodge has 'vnc', not '{}'", xml_word(graphics.type)));
+    }
+    if (graphics.websocket) {
+      return unsupported(fmt::format("{}/@websocket", kPath), "this version of Lodge has no websockets");
+    }
+    if (graphics.power_control == YesNo::yes) {
+      return unsupported(fmt::format("{}/@powerControl", kPath), "viewers cannot switch guests off");
+    }
+    if (graphics.connected != IfConnected::absent && graphics.connected != IfConnected::keep) {
+      return unsupported(fmt::format("{}/@connected", kPath), "viewers that are connected stay; use 'keep'");
+    }
+    for (const GraphicsListen& listen : graphics.listens) {
+      if (listen.type == ListenType::network) {
+        return unsupported(fmt::format("{}/listen/@type", kPath), "this version of Lodge has no networks; use 'address'");
+      }
+    }
+  }
+  if (all.size() > 1) {
+    return unsupported(fmt::format("{}[2]", kPath), "this version of Lodge has one display server for a guest");
+  }
+  return {};
+}
+
 Answer<void> check_screen(const DomainConfig& config) {
   const DomainDevices& devices = config.devices;
   const bool screen = std::ranges::any_of(devices.videos, [](const DomainVideo& video) { return video.model != VideoModel::none; });
@@ -138,10 +166,10 @@ Answer<void> check_screen(const DomainConfig& config) {
       return unsupported("/domain/devices/input/@bus", "this version of Lodge has PS/2 keyboards and mice only");
     }
   }
-  if (!devices.graphics.empty()) {
-    return unsupported("/domain/devices/graphics", "this version of Lodge has no display servers");
+  if (!devices.graphics.empty() && !screen) {
+    return unsupported("/domain/devices/graphics", "there is no screen to show; use <video><model type='vga'/></video>");
   }
-  return {};
+  return check_graphics(devices.graphics);
 }
 
 }  // namespace

@@ -154,6 +154,7 @@ void Driver::write_status(const DomainPtr& domain) {
   if (!view.active()) {
     return;
   }
+  const auto [display_pid, display_start_time] = view.run->display.identity();
   const StoredStatus status{.live = *view.live,
                             .starting = view.state == VIR_DOMAIN_PAUSED && view.reason == VIR_DOMAIN_PAUSED_STARTING_UP,
                             .id = view.run->id,
@@ -161,6 +162,8 @@ void Driver::write_status(const DomainPtr& domain) {
                             .reason = view.reason,
                             .pid = view.run->process.pid,
                             .start_time = view.run->process.start_time,
+                            .display_pid = display_pid,
+                            .display_start_time = display_start_time,
                             .folder = view.run->folder,
                             .log_file = view.run->log_file,
                             .cgroup = view.run->cgroup.path(),
@@ -214,6 +217,9 @@ void Driver::find_again(StoredStatus status) {
   run->cgroup = Cgroup(status.cgroup);
   run->since = std::chrono::system_clock::from_time_t(status.since);
   auto process = find_process(status.pid, status.start_time);
+  if (auto display = find_process(status.display_pid, status.display_start_time); status.display_pid > 0 && display) {
+    (void)run->display.set(std::move(*display));
+  }
   for (DomainChannel& channel : status.live.devices.channels) {
     channel.state = ChannelState::absent;  // not known: the guest may have opened it meanwhile
   }
@@ -241,6 +247,7 @@ void Driver::find_again(StoredStatus status) {
     log_error("domain", "'{}': {}; it runs on but cannot be told anything", status.live.name, socket.error().message);
   }
   watch(domain, run);
+  watch_display(domain, run);
   if (run->monitor) {
     post_([this, domain, run, starting = status.starting] { ask_state(domain, run, starting); });
   }
@@ -283,6 +290,9 @@ void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run,
   mark(domain, run.get(), state, reason);
   write_status(domain);
   log_info("domain", "'{}' (id {}, process {}) is found again, {}", name, run->id, run->process.pid, status);
+  if (run->display.identity().first <= 0) {
+    restart_display(domain, run);
+  }
 }
 
 // Once for each start of the host: a guest that was shut down stays so when only the daemon starts again.

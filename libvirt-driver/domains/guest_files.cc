@@ -12,13 +12,12 @@
 #include "libvirt-driver/domains/bandwidth.h"
 #include "libvirt-driver/domains/boot_json.h"
 #include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/domains/process.h"
 #include "libvirt-driver/domains/taps.h"
 #include "libvirt-driver/host/offered.h"
 
 namespace lodge {
 namespace {
-
-constexpr int kFirstInherited = 3;  // spawn() gives the child its descriptors from here on
 
 bool binds(const CharSource& source) { return source.type == CharType::unix_socket && source.mode != SocketMode::connect; }
 
@@ -92,6 +91,13 @@ void remove_guest_files(const std::string& log_file, const DomainConfig& live) {
       (void)in_use(source.path);  // another guest's stays
     }
   });
+  for (const DomainGraphics& graphics : live.devices.graphics) {
+    for (const GraphicsListen& listen : graphics.listens) {
+      if (listen.type == ListenType::socket && !listen.socket.empty()) {
+        (void)in_use(listen.socket);
+      }
+    }
+  }
 }
 
 Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, const LogLimits& limits) {

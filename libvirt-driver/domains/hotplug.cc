@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "libvirt-driver/domains/bandwidth.h"
 #include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/domains/display_change.h"
 #include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/taps.h"
@@ -184,11 +185,14 @@ Answer<void> update_live(Driver& driver, const DomainPtr& domain, const Device& 
   if (const auto* disk = std::get_if<DomainDisk>(&device)) {
     return change_medium(driver, domain, *disk, force);
   }
+  if (const auto* graphics = std::get_if<DomainGraphics>(&device)) {
+    return change_graphics(driver, domain, *graphics);
+  }
   const DomainView view = domain->view();
   const auto run = TRY(Driver::running(view));
   const auto* wanted = std::get_if<DomainInterface>(&device);
   if (wanted == nullptr) {
-    return not_live("devices other than interfaces and CD drives");
+    return not_live("devices other than interfaces, CD drives and graphics");
   }
   const Device found = TRY(find_device(*view.live, device));
   const auto& old = std::get<DomainInterface>(found);

@@ -283,6 +283,16 @@ Answer<void> check_devices(const DomainConfig& config) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "VNC password is {} characters long, only {} permitted",
                         graphics.password.size(), kVncPassword);
     }
+    if (!graphics.password_valid_to.empty() && !parse_utc(graphics.password_valid_to)) {
+      return call_error(VIR_ERR_XML_ERROR, "cannot parse password validity time '{}', expect YYYY-MM-DDTHH:MM:SS",
+                        graphics.password_valid_to);
+    }
+    for (const GraphicsListen& listen : graphics.listens) {
+      if (!listen.socket.empty() && listen.socket.front() != '/') {
+        return call_error(VIR_ERR_XML_ERROR, "/domain/devices/graphics/listen/@socket: '{}' must be absolute",
+                          listen.socket);
+      }
+    }
   }
   if (devices.watchdogs.size() > 1) {
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "only a single watchdog device is supported");

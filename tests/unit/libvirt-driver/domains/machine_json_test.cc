@@ -87,7 +87,7 @@ TEST_CASE("what the monitor cannot do is refused by the element's path") {
                      "<target dev='vda' bus='virtio'/></disk>",
                      "driver/@type"},
            std::pair{"<interface type='network'><source network='default'/><model type='virtio'/></interface>", "interface"},
-           std::pair{"<graphics type='vnc'/>", "/domain/devices/graphics"},
+           std::pair{"<graphics type='spice'/>", "/domain/devices/graphics/@type"},
        }) {
     const auto machine = machine_of(devices);
     REQUIRE(!machine.has_value());

@@ -145,6 +145,13 @@ TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(refusal("", "<video><model type='cirrus'/></video>"), "/domain/devices/video/model/@type"));
   CHECK(names(refusal("", "<video/><video/>"), "/domain/devices/video"));
   CHECK(names(refusal("", "<input type='mouse' bus='virtio'/>"), "/domain/devices/input/@bus"));
+  CHECK(names(refusal("", "<graphics type='vnc' websocket='-1'/>"), "/domain/devices/graphics/@websocket"));
+  CHECK(names(refusal("", "<graphics type='vnc' powerControl='yes'/>"), "/domain/devices/graphics/@powerControl"));
+  CHECK(names(refusal("", "<graphics type='vnc' passwd='x' connected='fail'/>"), "/domain/devices/graphics/@connected"));
+  CHECK(names(refusal("", "<graphics type='vnc'><listen type='network' network='n'/></graphics>"),
+              "/domain/devices/graphics/listen/@type"));
+  CHECK(names(refusal("", "<graphics type='vnc'/><video><model type='none'/></video>"), "/domain/devices/graphics"));
+  CHECK(names(refusal("", "<graphics type='vnc'/><graphics type='vnc'/>"), "/domain/devices/graphics[2]"));
   CHECK(names(refusal("", "<controller type='pci' model='pci-bridge'/>"), "one PCI bus"));
   CHECK(names(refusal("", "<rng model='virtio'><backend model='random'/><address type='pci' slot='1' function='2'/></rng>"),
               "/domain/devices/rng/address"));
