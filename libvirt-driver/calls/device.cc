@@ -45,7 +45,9 @@ Answer<void> change_device(Call& call, const DomainName& name, const std::string
     switch (change) {
       case Change::attach: TRY_VOID(attach_live(call.driver, domain, device)); break;
       case Change::detach: TRY_VOID(detach_live(call.driver, domain, device)); break;
-      case Change::update: TRY_VOID(update_live(call.driver, domain, device, (flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE) != 0)); break;
+      case Change::update:
+        TRY_VOID(update_live(call.driver, domain, device, (flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE) != 0));
+        break;
     }
   }
   if (which.config) {

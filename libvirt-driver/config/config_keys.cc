@@ -22,7 +22,8 @@ const char* name_problem(std::string_view text) {
 }
 
 const char* address_problem(std::string_view text) {
-  return text.empty() || text.find_first_of(" \t/") != std::string_view::npos ? "it must be an address of this host" : nullptr;
+  return text.empty() || text.find_first_of(" \t/") != std::string_view::npos ? "it must be an address of this host"
+                                                                              : nullptr;
 }
 
 const char* vnc_password_problem(std::string_view text) {

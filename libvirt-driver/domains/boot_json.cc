@@ -106,8 +106,9 @@ Answer<void> add_boot(Json& machine, const DomainConfig& config, const MachineFd
     return {};
   }
   if (is_microvm(config)) {
-    return unsupported("kernel", "machine 'microvm' starts by a kernel only; give <kernel>, or use machine='pc', which "
-                                 "has a BIOS");
+    return unsupported("kernel",
+                       "machine 'microvm' starts by a kernel only; give <kernel>, or use machine='pc', which "
+                       "has a BIOS");
   }
   machine["firmware"] = firmware_json(os, fds);
   return {};

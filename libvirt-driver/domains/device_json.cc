@@ -106,7 +106,8 @@ Answer<void> check_places(const DomainConfig& config) {
       if (ide && (at->bus != 0 || at->slot != kPcChipset || at->function != 1)) {
         outcome = call_error(VIR_ERR_XML_ERROR, "Primary IDE controller must have PCI address 0:0:1.1");
       } else if (!ide && (at->bus != 0 || at->function != 0)) {
-        outcome = unsupported(path, fmt::format("{}: this version of Lodge has bus 0, and function 0 of its slots", to_string(*at)));
+        outcome = unsupported(
+            path, fmt::format("{}: this version of Lodge has bus 0, and function 0 of its slots", to_string(*at)));
       } else if (!ide && at->slot == kPcChipset && !is_microvm(config)) {
         outcome = unsupported(path, fmt::format("{}: this slot is the chipset's; use another", to_string(*at)));
       }
@@ -145,7 +146,8 @@ Answer<void> check_graphics(const std::vector<DomainGraphics>& all) {
 
 Answer<void> check_screen(const DomainConfig& config) {
   const DomainDevices& devices = config.devices;
-  const bool screen = std::ranges::any_of(devices.videos, [](const DomainVideo& video) { return video.model != VideoModel::none; });
+  const bool screen =
+      std::ranges::any_of(devices.videos, [](const DomainVideo& video) { return video.model != VideoModel::none; });
   for (const DomainVideo& video : devices.videos) {
     if (video.model != VideoModel::none && video.model != VideoModel::vga) {
       return unsupported("/domain/devices/video/model/@type",

@@ -119,12 +119,12 @@ Answer<DisplayFiles> open_display(DomainConfig& live, const std::string& folder,
   return files;
 }
 
-std::vector<std::string> display_command(const std::string& monitor, const DomainConfig& live,
-                                         const DisplayOptions& options, size_t listeners) {
+std::vector<std::string> display_command(const std::string& monitor, const DomainConfig& live, const DisplayOptions& options,
+                                         size_t listeners) {
   int next = kFirstInherited;
   const DomainGraphics& graphics = live.devices.graphics.front();
-  std::vector<std::string> command{std::filesystem::path(monitor).replace_filename(kDisplayProgram).string(),
-                                   "--display-fd", std::to_string(next++), "--name", live.name};
+  std::vector<std::string> command{std::filesystem::path(monitor).replace_filename(kDisplayProgram).string(), "--display-fd",
+                                   std::to_string(next++), "--name", live.name};
   for (size_t i = 0; i < listeners; ++i) {
     command.insert(command.end(), {"--listen-fd", std::to_string(next++)});
   }

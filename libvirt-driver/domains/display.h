@@ -1,4 +1,5 @@
-// The display server of a guest (lodge-vnc): the listening sockets that the daemon gives it, its process, and what it is told.
+// The display server of a guest (lodge-vnc): the listening sockets that the daemon gives it, its process, and what it is
+// told.
 //
 // The server is a process of its own beside the monitor. It needs no daemon: one that comes back finds it by its number, and
 // its control socket in the run's folder. Whoever starts it makes the display channel, whose other end the monitor has.
@@ -34,7 +35,8 @@ struct DisplayFiles {
 
 // Binds what the domain's <graphics> says, and fills in what it leaves open: address, port, socket in `folder`. A port that
 // is asked for and in use is an error that names it; one that is to be chosen is the first free one. No <graphics>: nothing.
-[[nodiscard]] Answer<DisplayFiles> open_display(DomainConfig& live, const std::string& folder, const DisplayOptions& options);
+[[nodiscard]] Answer<DisplayFiles> open_display(DomainConfig& live, const std::string& folder,
+                                                const DisplayOptions& options);
 
 // The server's program and arguments. Its descriptors: the display channel is kFirstInherited, then the listeners, then the
 // control socket.

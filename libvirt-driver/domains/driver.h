@@ -86,7 +86,7 @@ class Driver {
  private:
   friend class Starter;
   void watch(const DomainPtr& domain, const std::shared_ptr<Run>& run);  // for the end of its process
-  void when_ended(Fd pidfd, std::function<void()> then);               // on a worker
+  void when_ended(Fd pidfd, std::function<void()> then);                 // on a worker
   // `log`: its standard error; `record` writes down that it is there.
   [[nodiscard]] Answer<void> start_display(Run& run, const DomainConfig& live, DisplayFiles files, int log,
                                            const std::function<Result<void>()>& record);

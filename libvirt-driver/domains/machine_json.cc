@@ -298,9 +298,7 @@ Json ending_json(const DomainConfig& config) {
 
 Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   TRY_VOID(refuse_devices(config));
-  Json machine{{"name", config.name},
-               {"machine", is_microvm(config) ? "microvm" : "pc"},
-               {"start_paused", true}};
+  Json machine{{"name", config.name}, {"machine", is_microvm(config) ? "microvm" : "pc"}, {"start_paused", true}};
   machine["cpu"] = cpu_json(config);
   machine["memory"] = memory_json(config);
   TRY_VOID(add_boot(machine, config, fds));

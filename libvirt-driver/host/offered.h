@@ -78,8 +78,7 @@ inline constexpr std::array<std::string_view, 1> kFirmwares{"bios"};
 inline constexpr Enum kPassthroughMigratable{"hostPassthroughMigratable", {"on", "off"}};
 inline constexpr Enum kMaximumMigratable{"maximumMigratable", {"on", "off"}};
 
-inline constexpr Element kMemoryBacking{
-    "memoryBacking", true, {{{"sourceType", {"anonymous", "memfd"}}}}, ""};
+inline constexpr Element kMemoryBacking{"memoryBacking", true, {{{"sourceType", {"anonymous", "memfd"}}}}, ""};
 
 // In the order of libvirt's document. Network interfaces, consoles, input devices and the balloon have no element there.
 inline constexpr Enum kVirtioModels{"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}};

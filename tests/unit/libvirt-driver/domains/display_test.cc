@@ -40,9 +40,10 @@ class Folder {
 };
 
 DomainConfig domain_with(std::string_view graphics) {
-  auto config = parse_domain(fmt::format("<domain type='kvm'><name>web</name><memory>1024</memory><os><type>hvm</type></os>"
-                                         "<devices>{}</devices></domain>",
-                                         graphics));
+  auto config =
+      parse_domain(fmt::format("<domain type='kvm'><name>web</name><memory>1024</memory><os><type>hvm</type></os>"
+                               "<devices>{}</devices></domain>",
+                               graphics));
   INFO((config ? "" : config.error().message()));
   REQUIRE(config);
   return *config;
@@ -164,8 +165,9 @@ TEST_CASE("the server is started with its descriptors and ends with its guest") 
     text = read_file(said, 4096);
   }
   INFO(*text);
-  CHECK(text->starts_with("--display-fd 3 --name web --listen-fd 4 --control-fd 5 --password-required --share force-shared\n"
-                          "/dev/null\nsocket:["));
+  CHECK(
+      text->starts_with("--display-fd 3 --name web --listen-fd 4 --control-fd 5 --password-required --share force-shared\n"
+                        "/dev/null\nsocket:["));
   const Fd end = *display.watch();
   display.close();
   CHECK(display.identity().first == -1);

@@ -28,11 +28,15 @@ TEST_CASE("a key is found by its code in every set") {
                          Row{KEY_LEFTMETA, 0x15B, 0xE05B, 0xE01F, 0x8B, 0x37, 0xE3, 0x5B, 0xDB}}) {
     INFO("key " << row.key);
     CHECK(linux_key(VIR_KEYCODE_SET_LINUX, row.key) == row.key);
-    for (const auto& [set, code] :
-         {std::pair<uint32_t, uint32_t>{VIR_KEYCODE_SET_XT, row.xt}, {VIR_KEYCODE_SET_XT_KBD, row.xt},
-          {VIR_KEYCODE_SET_ATSET1, row.set1}, {VIR_KEYCODE_SET_ATSET2, row.set2}, {VIR_KEYCODE_SET_ATSET3, row.set3},
-          {VIR_KEYCODE_SET_OSX, row.mac}, {VIR_KEYCODE_SET_USB, row.usb}, {VIR_KEYCODE_SET_WIN32, row.win32},
-          {VIR_KEYCODE_SET_QNUM, row.rfb}}) {
+    for (const auto& [set, code] : {std::pair<uint32_t, uint32_t>{VIR_KEYCODE_SET_XT, row.xt},
+                                    {VIR_KEYCODE_SET_XT_KBD, row.xt},
+                                    {VIR_KEYCODE_SET_ATSET1, row.set1},
+                                    {VIR_KEYCODE_SET_ATSET2, row.set2},
+                                    {VIR_KEYCODE_SET_ATSET3, row.set3},
+                                    {VIR_KEYCODE_SET_OSX, row.mac},
+                                    {VIR_KEYCODE_SET_USB, row.usb},
+                                    {VIR_KEYCODE_SET_WIN32, row.win32},
+                                    {VIR_KEYCODE_SET_QNUM, row.rfb}}) {
       INFO("set " << codeset_name(set));
       if (code != kNone) {
         CHECK(linux_key(set, code) == row.key);

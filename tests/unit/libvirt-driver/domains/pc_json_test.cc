@@ -65,8 +65,8 @@ std::vector<int> places(const Json& machine) {
 }  // namespace
 
 TEST_CASE("a domain without a kernel starts with a BIOS") {
-  const Json machine = good("<bootmenu enable='yes' timeout='3000'/><bios useserial='yes' rebootTimeout='0'/>",
-                            "<serial type='pty'/>");
+  const Json machine =
+      good("<bootmenu enable='yes' timeout='3000'/><bios useserial='yes' rebootTimeout='0'/>", "<serial type='pty'/>");
   CHECK(machine["machine"] == "pc");
   CHECK(!machine.contains("boot"));
   CHECK(machine["firmware"] == Json({{"kind", "bios"},
@@ -165,6 +165,27 @@ TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(machine.error().message(), "/domain/os/kernel"));
 }
 
+TEST_CASE("what virt-install writes for a disk and a CD starts") {
+  auto config = domain_of("<boot dev='cdrom'/><boot dev='hd'/>", R"(
+    <emulator>/usr/libexec/lodge-vmm</emulator>
+    <disk type="file" device="disk"><source file="/d.img"/><target dev="hda" bus="ide"/></disk>
+    <disk type="file" device="cdrom"><source file="/i.iso"/><target dev="hdb" bus="ide"/><readonly/></disk>
+    <interface type="user"><mac address="00:16:3e:11:22:33"/><model type="virtio"/></interface>
+    <console type="pty"/>
+    <input type="tablet" bus="usb"/>
+    <graphics type="vnc" port="-1"/>
+    <video><model type="vga"/></video>)");
+  INFO((config ? "" : config.error().message()));
+  REQUIRE(config.has_value());
+  CHECK(leave_out(*config) == std::vector<std::string>{"usb tablet"});
+  const auto machine = machine_json(*config, MachineFds());
+  INFO((machine ? "" : machine.error().message()));
+  REQUIRE(machine.has_value());
+  CHECK((*machine)["disks"][1]["boot"] == 1);
+  CHECK((*machine)["disks"][0]["boot"] == 2);
+  CHECK((*machine)["disks"][1]["unit"] == 2);
+}
+
 TEST_CASE("what IDE drives and firmware cannot be is said at their definition") {
   const auto said = [](std::string_view os, std::string_view devices) {
     const auto config = domain_of(os, devices);
@@ -172,8 +193,9 @@ TEST_CASE("what IDE drives and firmware cannot be is said at their definition") 
   };
   CHECK(names(said("", "<disk type='file' device='disk'><source file='/a'/><target dev='hda' bus='ide'/><readonly/></disk>"),
               "readonly ide disks are not supported"));
-  CHECK(names(said("", "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><address type='drive' bus='2'/></disk>"),
-              "an address on the IDE bus"));
+  CHECK(
+      names(said("", "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><address type='drive' bus='2'/></disk>"),
+            "an address on the IDE bus"));
   CHECK(names(said("", "<disk type='file' device='cdrom'><driver queues='2'/><target dev='hda' bus='ide'/></disk>"),
               "for virtio disks only"));
   CHECK(names(said("", "<disk type='file' device='cdrom' model='virtio-transitional'><target dev='hda' bus='ide'/></disk>"),
