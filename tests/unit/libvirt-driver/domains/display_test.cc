@@ -94,7 +94,9 @@ TEST_CASE("a port is chosen that is free, and told") {
   CHECK(refused.error().message().find("in use") != std::string::npos);
 
   DomainConfig fourth = vnc("port='-1'");
-  const auto none = open_display(fourth, three.path(), {.port_min = *told.port, .port_max = *told.port});
+  DisplayOptions narrow;
+  narrow.port_min = narrow.port_max = *told.port;
+  const auto none = open_display(fourth, three.path(), narrow);
   REQUIRE(!none);
   CHECK(none.error().message().find("Unable to find an unused port") != std::string::npos);
 }

@@ -15,7 +15,9 @@ Answer<DomainConfig> domain_of(std::string_view os, std::string_view devices, st
       os.starts_with("@") ? os.substr(1, os.find('<') - 1) : "",
       fmt::format("<type>{}</type>{}", type, os.substr(std::min(os.find('<'), os.size()))), devices);
   DomainConfig config = TRY(parse_domain(xml));
-  TRY_VOID(complete(config, Defaults{.machine = "pc"}));
+  Defaults host;
+  host.machine = "pc";
+  TRY_VOID(complete(config, host));
   TRY_VOID(check(config));
   assign_aliases(config);
   return config;
