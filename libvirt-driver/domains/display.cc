@@ -62,6 +62,7 @@ Result<Fd> bind_port(const addrinfo& at, uint16_t port) {
 // At all addresses, or at none.
 Result<std::vector<Fd>> bind_all(const std::vector<Addresses>& addresses, int32_t port) {
   std::vector<Fd> fds;
+  fds.reserve(addresses.size());
   for (const Addresses& address : addresses) {
     fds.push_back(TRY(bind_port(*address, static_cast<uint16_t>(port))));
   }
