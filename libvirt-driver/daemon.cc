@@ -345,6 +345,10 @@ Result<void> run_daemon(const DaemonOptions& options) {
   driver_options.session = options.session;
   driver_options.logs = {.max_size = static_cast<uint64_t>(config.max_size),
                          .max_backups = static_cast<uint32_t>(config.max_backups)};
+  driver_options.display = {.listen = config.vnc_listen,
+                            .password = config.vnc_password,
+                            .port_min = config.remote_display_port_min,
+                            .port_max = config.remote_display_port_max};
   driver_options.uri = options.session ? "lodge:///session" : "lodge:///system";
   if (!options.session) {
     driver_options.account = TRY_CONTEXT(

@@ -27,6 +27,15 @@ Answer<DomainDisk> find_disk(const DomainConfig& config, const std::string& name
   return *it;
 }
 
+// One that has an image.
+Answer<DomainDisk> find_image(const DomainConfig& config, const std::string& name) {
+  DomainDisk disk = TRY(find_disk(config, name));
+  if (disk.source.path.empty()) {
+    return call_error(VIR_ERR_INVALID_ARG, "disk '{}' does not currently have a source assigned", name);
+  }
+  return disk;
+}
+
 // Counters of one disk, or with an empty path of all together.
 Answer<DiskCounters> counters_of(const DomainView& view, const std::string& path) {
   const auto run = TRY(Driver::running(view));
@@ -76,7 +85,7 @@ Answer<DomainBlockStatsFlagsRet> domain_block_stats_flags(Call& call, const Doma
 Answer<DomainGetBlockInfoRet> domain_get_block_info(Call& call, const DomainGetBlockInfoArgs& args) {
   TRY_VOID(check_flags(args.flags, 0, "virDomainGetBlockInfo"));
   const DomainView view = TRY(find(call, args.dom))->view();
-  const DomainDisk disk = TRY(find_disk(view.config(), args.path));
+  const DomainDisk disk = TRY(find_image(view.config(), args.path));
   const ImageSize size = TRY(image_size(disk.source.path));
   return DomainGetBlockInfoRet{.allocation = size.allocation, .capacity = size.capacity, .physical = size.physical};
 }
@@ -102,7 +111,7 @@ Answer<DomainBlockPeekRet> domain_block_peek(Call& call, const DomainBlockPeekAr
     return call_error(VIR_ERR_INVALID_ARG, "{} bytes are too many at once; {} are possible", args.size, kMaxPeek);
   }
   const DomainView view = TRY(find(call, args.dom))->view();
-  const DomainDisk disk = TRY(find_disk(view.config(), args.path));
+  const DomainDisk disk = TRY(find_image(view.config(), args.path));
   if (!disk.driver.format.empty() && disk.driver.format != "raw") {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "peeking is only supported for disk with 'raw' format not '{}'",
                       disk.driver.format);

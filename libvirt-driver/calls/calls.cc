@@ -9,7 +9,8 @@ std::vector<rpc::Binding> all_calls() {
                                vcpu_calls(),      vcpu_count_calls(), agent_info_calls(), power_management_calls(),
                                memory_calls(),    tuning_calls(),     device_calls(),     block_calls(),
                                interface_calls(), stats_calls(),      event_calls(),      console_calls(),
-                               job_calls(),       agent_calls(),      monitor_calls(),    bandwidth_calls()}) {
+                               job_calls(),       agent_calls(),      monitor_calls(),    bandwidth_calls(),
+                               screen_calls(),    graphics_calls()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

@@ -37,6 +37,8 @@ using Bindings = std::span<const rpc::Binding>;
 [[nodiscard]] Bindings stats_calls();
 [[nodiscard]] Bindings event_calls();
 [[nodiscard]] Bindings console_calls();
+[[nodiscard]] Bindings screen_calls();
+[[nodiscard]] Bindings graphics_calls();
 [[nodiscard]] Bindings job_calls();
 [[nodiscard]] Bindings agent_calls();
 [[nodiscard]] Bindings monitor_calls();

@@ -1,4 +1,4 @@
-// Devices that are attached, detached and changed: in the definition, and live for virtio disks and NICs.
+// Devices that are attached, detached and changed: in the definition, and live for virtio disks, NICs and CD drives.
 #include <array>
 
 #include "libvirt-driver/calls/calls.h"
@@ -45,7 +45,9 @@ Answer<void> change_device(Call& call, const DomainName& name, const std::string
     switch (change) {
       case Change::attach: TRY_VOID(attach_live(call.driver, domain, device)); break;
       case Change::detach: TRY_VOID(detach_live(call.driver, domain, device)); break;
-      case Change::update: TRY_VOID(update_live(call.driver, domain, device)); break;
+      case Change::update:
+        TRY_VOID(update_live(call.driver, domain, device, (flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE) != 0));
+        break;
     }
   }
   if (which.config) {

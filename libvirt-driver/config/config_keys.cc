@@ -21,6 +21,16 @@ const char* name_problem(std::string_view text) {
   return text.empty() || text.find_first_of(" \t:/") != std::string_view::npos ? "it must be a name" : nullptr;
 }
 
+const char* address_problem(std::string_view text) {
+  return text.empty() || text.find_first_of(" \t/") != std::string_view::npos ? "it must be an address of this host"
+                                                                              : nullptr;
+}
+
+const char* vnc_password_problem(std::string_view text) {
+  constexpr size_t kMost = 8;  // of VNC's authentication
+  return text.size() > kMost ? "it must have at most 8 characters" : nullptr;
+}
+
 const char* port_problem(std::string_view text) {
   uint32_t port = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), port);
@@ -70,6 +80,10 @@ constexpr std::array kKeys{
     ConfigKey{"log_outputs", LogOutputsKey{}},
     ConfigKey{"max_size", NumberKey{&DaemonConfig::max_size, 4096, INT32_MAX}},
     ConfigKey{"max_backups", NumberKey{&DaemonConfig::max_backups, 0, 32}},
+    ConfigKey{"vnc_listen", TextKey{&DaemonConfig::vnc_listen, address_problem}},
+    ConfigKey{"vnc_password", TextKey{&DaemonConfig::vnc_password, vnc_password_problem}},
+    ConfigKey{"remote_display_port_min", NumberKey{&DaemonConfig::remote_display_port_min, 1, 65535}},
+    ConfigKey{"remote_display_port_max", NumberKey{&DaemonConfig::remote_display_port_max, 1, 65535}},
     ConfigKey{"host_uuid", HostUuidKey{}},
     ConfigKey{"host_uuid_source", HostUuidSourceKey{}},
     ConfigKey{"alias_qemu_socket", BoolKey{&DaemonConfig::alias_qemu_socket}},

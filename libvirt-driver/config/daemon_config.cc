@@ -55,6 +55,10 @@ Result<void> check_together(const DaemonConfig& config, std::string_view file) {
   if (config.min_workers > config.max_workers) {
     return fail("{}: min_workers ({}) is above max_workers ({})", file, config.min_workers, config.max_workers);
   }
+  if (config.remote_display_port_min > config.remote_display_port_max) {
+    return fail("{}: remote_display_port_min ({}) is above remote_display_port_max ({})", file,
+                config.remote_display_port_min, config.remote_display_port_max);
+  }
   if (config.max_anonymous_clients > config.max_clients) {
     return fail("{}: max_anonymous_clients ({}) is above max_clients ({})", file, config.max_anonymous_clients,
                 config.max_clients);

@@ -74,6 +74,12 @@ struct DaemonConfig {
   int32_t max_size = 2 << 20;  // bytes; a full log's text moves into its backups
   int32_t max_backups = 3;
 
+  // Guests' screens, as qemu.conf has them.
+  std::string vnc_listen = "127.0.0.1";
+  std::string vnc_password;  // empty: none
+  int32_t remote_display_port_min = 5900;
+  int32_t remote_display_port_max = 65535;
+
   std::optional<HostUuid> host_uuid;
   HostUuidSource host_uuid_source = HostUuidSource::smbios;
 

@@ -2,7 +2,7 @@
 
 #include <libvirt/virterror.h>
 
-#include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/process.h"
 
 namespace lodge {

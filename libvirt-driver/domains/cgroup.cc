@@ -87,6 +87,10 @@ Result<Cgroup> Cgroup::create(int32_t id, const std::string& name, pid_t pid) {
 
 std::string Cgroup::file(std::string_view name) const { return fmt::format("{}{}/{}", kMount, path_, name); }
 
+Result<void> Cgroup::add(pid_t pid) const {
+  return exists() ? put(file("cgroup.procs"), fmt::format("{}", pid)) : Result<void>();
+}
+
 Answer<void> Cgroup::need(std::string_view controller) const {
   const auto there = exists() ? read_file(file("cgroup.controllers"), 4096) : Result<std::string>();
   if (!exists() || !there ||

@@ -30,6 +30,9 @@ class Cgroup {
   // Makes one for the process that is to be guest `name`, and puts it there. Not there: why, in the error.
   [[nodiscard]] static Result<Cgroup> create(int32_t id, const std::string& name, pid_t pid);
 
+  // One more process. None without a group.
+  [[nodiscard]] Result<void> add(pid_t pid) const;
+
   [[nodiscard]] bool exists() const { return !path_.empty(); }
   // Below the mount, "/machine.slice/..."; "" when there is none.
   [[nodiscard]] const std::string& path() const { return path_; }

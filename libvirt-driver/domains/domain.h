@@ -15,6 +15,7 @@
 
 #include "libvirt-driver/domains/agent_link.h"
 #include "libvirt-driver/domains/cgroup.h"
+#include "libvirt-driver/domains/display.h"
 #include "libvirt-driver/domains/monitor.h"
 #include "libvirt-driver/domains/process.h"
 #include "libvirt-driver/rpc/error.h"
@@ -41,6 +42,7 @@ struct Run {
   std::atomic<int> agent_timeout{-1};     // s; VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_*
 
   AgentLink agent;
+  Display display;
 
   // finished(): its monitor has ended and all is cleaned up.
   void finish();

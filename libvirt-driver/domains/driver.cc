@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
 #include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/vcpus.h"
 
 namespace lodge {
@@ -134,6 +135,9 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
     events_.emit(VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
                  rpc::DomainEventCallbackIoErrorReasonMsg{
                      .callback_id = 0, .dom = who, .src_path = source, .dev_alias = alias, .action = told, .reason = why});
+  } else if (name == "DEVICE_TRAY_MOVED") {
+    tray_moved(*this, domain, text_in(data, "device"), flag_in(data, "tray-open"));
+    write_status(domain);
   } else if (name == "DEVICE_DELETED") {
     device_deleted(domain, text_in(data, "device"));
   } else if (name == "DEVICE_UNPLUG_GUEST_ERROR") {
@@ -150,6 +154,7 @@ void Driver::write_status(const DomainPtr& domain) {
   if (!view.active()) {
     return;
   }
+  const auto [display_pid, display_start_time] = view.run->display.identity();
   const StoredStatus status{.live = *view.live,
                             .starting = view.state == VIR_DOMAIN_PAUSED && view.reason == VIR_DOMAIN_PAUSED_STARTING_UP,
                             .id = view.run->id,
@@ -157,6 +162,8 @@ void Driver::write_status(const DomainPtr& domain) {
                             .reason = view.reason,
                             .pid = view.run->process.pid,
                             .start_time = view.run->process.start_time,
+                            .display_pid = display_pid,
+                            .display_start_time = display_start_time,
                             .folder = view.run->folder,
                             .log_file = view.run->log_file,
                             .cgroup = view.run->cgroup.path(),
@@ -210,6 +217,9 @@ void Driver::find_again(StoredStatus status) {
   run->cgroup = Cgroup(status.cgroup);
   run->since = std::chrono::system_clock::from_time_t(status.since);
   auto process = find_process(status.pid, status.start_time);
+  if (auto display = find_process(status.display_pid, status.display_start_time); status.display_pid > 0 && display) {
+    (void)run->display.set(std::move(*display));
+  }
   for (DomainChannel& channel : status.live.devices.channels) {
     channel.state = ChannelState::absent;  // not known: the guest may have opened it meanwhile
   }
@@ -237,6 +247,7 @@ void Driver::find_again(StoredStatus status) {
     log_error("domain", "'{}': {}; it runs on but cannot be told anything", status.live.name, socket.error().message);
   }
   watch(domain, run);
+  watch_display(domain, run);
   if (run->monitor) {
     post_([this, domain, run, starting = status.starting] { ask_state(domain, run, starting); });
   }
@@ -254,11 +265,13 @@ void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run,
     log_error("domain", "'{}': its monitor does not answer: {}", name, told.error().message());
     return;
   }
+  const auto block = run->monitor->execute("query-block");
   if (const auto terminals = run->monitor->execute("query-chardev")) {
     domain->change([&](DomainView& view) {
       if (view.run == run && view.live) {
         auto live = std::make_shared<DomainConfig>(*view.live);
         take_terminals(*live, *terminals);
+        take_trays(*live, block ? *block : Json());
         view.live = std::move(live);
       }
     });
@@ -277,6 +290,9 @@ void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run,
   mark(domain, run.get(), state, reason);
   write_status(domain);
   log_info("domain", "'{}' (id {}, process {}) is found again, {}", name, run->id, run->process.pid, status);
+  if (run->display.identity().first <= 0) {
+    restart_display(domain, run);
+  }
 }
 
 // Once for each start of the host: a guest that was shut down stays so when only the daemon starts again.

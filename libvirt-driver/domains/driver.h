@@ -24,6 +24,7 @@ struct DriverOptions {
   bool session = false;  // of one user, not of the host
   LogLimits logs;
   std::optional<Account> account;  // whom monitors run as; none: as we do
+  DisplayOptions display;
 };
 
 class Driver {
@@ -74,12 +75,24 @@ class Driver {
   // Waits until `gone` holds, which is looked at whenever a guest has let go of a device. False: it did not in time.
   [[nodiscard]] bool wait_for_removal(std::chrono::milliseconds patience, const std::function<bool()>& gone);
 
+  // display_start.cc. A request to the guest's display server, with a descriptor that goes before it by the name of its
+  // argument "fdname".
+  [[nodiscard]] Answer<Json> ask_display(const std::string& guest, const Run& run, const std::string& verb,
+                                         const Json& arguments, std::optional<Fd> fd);
+
   // Runs `fn` on a worker.
   void post(std::function<void()> fn) { post_(std::move(fn)); }
 
  private:
   friend class Starter;
   void watch(const DomainPtr& domain, const std::shared_ptr<Run>& run);  // for the end of its process
+  void when_ended(Fd pidfd, std::function<void()> then);                 // on a worker
+  // `log`: its standard error; `record` writes down that it is there.
+  [[nodiscard]] Answer<void> start_display(Run& run, const DomainConfig& live, DisplayFiles files, int log,
+                                           const std::function<Result<void>()>& record);
+  void watch_display(const DomainPtr& domain, const std::shared_ptr<Run>& run);
+  void display_ended(const DomainPtr& domain, const std::shared_ptr<Run>& run);
+  void restart_display(const DomainPtr& domain, const std::shared_ptr<Run>& run);
   void connect(const DomainPtr& domain, const std::shared_ptr<Run>& run, Fd socket);
   void ended(const DomainPtr& domain, const std::shared_ptr<Run>& run);
   void on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, const std::string& name, const Json& data);

@@ -10,12 +10,14 @@
 #include <cstring>
 
 #include "libvirt-driver/domains/bandwidth.h"
+#include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/domains/process.h"
 #include "libvirt-driver/domains/taps.h"
+#include "libvirt-driver/host/offered.h"
 
 namespace lodge {
 namespace {
-
-constexpr int kFirstInherited = 3;  // spawn() gives the child its descriptors from here on
 
 bool binds(const CharSource& source) { return source.type == CharType::unix_socket && source.mode != SocketMode::connect; }
 
@@ -89,6 +91,13 @@ void remove_guest_files(const std::string& log_file, const DomainConfig& live) {
       (void)in_use(source.path);  // another guest's stays
     }
   });
+  for (const DomainGraphics& graphics : live.devices.graphics) {
+    for (const GraphicsListen& listen : graphics.listens) {
+      if (listen.type == ListenType::socket && !listen.socket.empty()) {
+        (void)in_use(listen.socket);
+      }
+    }
+  }
 }
 
 Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, const LogLimits& limits) {
@@ -128,8 +137,29 @@ Answer<void> GuestFiles::open_machine(const DomainConfig& live, const std::strin
     }
     return {};
   };
+  if (has_firmware(live)) {
+    return open_firmware(live);
+  }
   TRY_VOID(open_boot(numbers_.kernel, live.os.kernel, "kernel"));
   return open_boot(numbers_.initrd, live.os.initrd, "initrd");
+}
+
+Answer<void> GuestFiles::open_firmware(const DomainConfig& live) {
+  const auto open_part = [&](const std::string& path, std::string_view what) -> Answer<int> {
+    return inherit(TRY(named(open_file(path, O_RDONLY | O_NOCTTY | O_NONBLOCK), what)));
+  };
+  numbers_.firmware = TRY(open_part(firmware_image(live.os), "BIOS (package seabios)"));
+  if (!live.devices.videos.empty() && live.devices.videos.front().model == VideoModel::vga) {
+    numbers_.video_rom = TRY(open_part(std::string(offered::kVideoBios), "VGA BIOS (package seabios)"));
+  }
+  const auto places = boot_places(live);
+  for (const DomainInterface& interface : live.devices.interfaces) {
+    if (places.contains(interface.alias)) {
+      numbers_.roms[interface.alias] =
+          TRY(open_part(std::string(offered::kNetBoot), "boot from the network (package ipxe-qemu)"));
+    }
+  }
+  return {};
 }
 
 Answer<void> GuestFiles::open_interface(DomainInterface& interface) {

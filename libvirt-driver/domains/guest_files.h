@@ -40,6 +40,7 @@ class GuestFiles {
 
  private:
   [[nodiscard]] Answer<void> open_machine(const DomainConfig& live, const std::string& folder);
+  [[nodiscard]] Answer<void> open_firmware(const DomainConfig& live);
   [[nodiscard]] Answer<void> open_interface(DomainInterface& interface);
   [[nodiscard]] Answer<void> open_char(CharFds& fds, const CharSource& source, const LogLimits& limits);
   [[nodiscard]] Answer<void> open_char_log(LogFds& fds, const std::string& path, bool append, const LogLimits& limits);

@@ -6,8 +6,10 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/bandwidth.h"
+#include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/domains/display_change.h"
 #include "libvirt-driver/domains/guest_files.h"
-#include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/taps.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 
@@ -26,6 +28,33 @@ Answer<void> pass(Monitor& monitor, const std::string& name, Fd fd) {
   fds.push_back(std::move(fd));
   TRY(monitor.execute("getfd", {{"fdname", name}}, std::move(fds), Monitor::kPatience));
   return {};
+}
+
+// Which disks can come and go.
+Answer<void> check_plugs_in(const DomainDisk& disk) {
+  if (disk.device != DiskDevice::disk) {
+    return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "cdrom/floppy device hotplug isn't supported");
+  }
+  if (disk.bus != DiskBus::virtio) {
+    return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "disk bus '{}' cannot be hotplugged.", xml_word(disk.bus));
+  }
+  return {};
+}
+Answer<void> check_plugs_out(const DomainDisk& disk) {
+  if (disk.device != DiskDevice::disk) {
+    return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "disk device type '{}' cannot be detached", xml_word(disk.device));
+  }
+  if (disk.bus != DiskBus::virtio) {
+    return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "This type of disk cannot be hot unplugged");
+  }
+  return {};
+}
+
+// A disk that is attached where a CD drive is already: its medium, as libvirt takes it.
+bool is_medium(const DomainConfig& live, const Device& device) {
+  const auto* disk = std::get_if<DomainDisk>(&device);
+  return disk != nullptr && disk->device != DiskDevice::disk &&
+         std::ranges::any_of(live.devices.disks, [&](const DomainDisk& there) { return there.target == disk->target; });
 }
 
 Answer<void> plug_disk(Monitor& monitor, const DomainDisk& disk) {
@@ -99,6 +128,9 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
   if (!std::holds_alternative<DomainDisk>(device) && !std::holds_alternative<DomainInterface>(device)) {
     return not_live("devices other than disks and interfaces");
   }
+  if (is_medium(*view.live, device)) {
+    return change_medium(driver, domain, std::get<DomainDisk>(device), false);
+  }
   DomainConfig live = *view.live;
   DomainConfig before = live;
   TRY_VOID(add_device(live, device));
@@ -116,6 +148,7 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
     if (disk == nullptr) {
       return call_error(VIR_ERR_INTERNAL_ERROR, "the disk is not in the definition");
     }
+    TRY_VOID(check_plugs_in(*disk));
     TRY_VOID(plug_disk(*run->monitor, *disk));
     alias = disk->alias;
   } else if (DomainInterface* interface = last_of(before.devices.interfaces, live.devices.interfaces)) {
@@ -134,6 +167,7 @@ Answer<void> detach_live(Driver& driver, const DomainPtr& domain, const Device& 
   const Device found = TRY(find_device(*view.live, device));
   std::string alias;
   if (const auto* disk = std::get_if<DomainDisk>(&found)) {
+    TRY_VOID(check_plugs_out(*disk));
     alias = disk->alias;
   } else if (const auto* interface = std::get_if<DomainInterface>(&found)) {
     alias = interface->alias;
@@ -147,12 +181,18 @@ Answer<void> detach_live(Driver& driver, const DomainPtr& domain, const Device& 
   return {};
 }
 
-Answer<void> update_live(Driver& driver, const DomainPtr& domain, const Device& device) {
+Answer<void> update_live(Driver& driver, const DomainPtr& domain, const Device& device, bool force) {
+  if (const auto* disk = std::get_if<DomainDisk>(&device)) {
+    return change_medium(driver, domain, *disk, force);
+  }
+  if (const auto* graphics = std::get_if<DomainGraphics>(&device)) {
+    return change_graphics(driver, domain, *graphics);
+  }
   const DomainView view = domain->view();
   const auto run = TRY(Driver::running(view));
   const auto* wanted = std::get_if<DomainInterface>(&device);
   if (wanted == nullptr) {
-    return not_live("devices other than interfaces");
+    return not_live("devices other than interfaces, CD drives and graphics");
   }
   const Device found = TRY(find_device(*view.live, device));
   const auto& old = std::get<DomainInterface>(found);

@@ -1,45 +1,12 @@
 #include "libvirt-driver/domains/machine_json.h"
 
+#include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/vcpus.h"
+#include "libvirt-driver/host/offered.h"
 
 namespace lodge {
 namespace {
-
-std::unexpected<CallError> unsupported(std::string_view path, std::string_view why) {
-  return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "{}: {}", path, why);
-}
-
-// The words of the monitor are libvirt's.
-template <XmlEnum E>
-void set_word(Json& json, const char* key, E value) {
-  if (const auto word = xml_word(value); !word.empty()) {
-    json[key] = word;
-  }
-}
-
-template <class T>
-void set_if(Json& json, const char* key, const std::optional<T>& value) {
-  if (value) {
-    json[key] = *value;
-  }
-}
-
-void add_slot(Json& json, const DeviceInfo& device) {
-  if (device.address) {
-    if (const auto* pci = std::get_if<PciAddress>(&*device.address)) {
-      json["slot"] = pci->slot;
-    }
-  }
-}
-
-void add_virtio(Json& json, const VirtioOptions& options, OnOff event_idx) {
-  if (options.packed == OnOff::on) {
-    json["ring"] = "packed";
-  }
-  if (event_idx == OnOff::off) {
-    json["event_index"] = false;
-  }
-}
 
 Json cpu_json(const DomainConfig& config) {
   Json cpu = Json::object();
@@ -124,25 +91,6 @@ Json memory_json(const DomainConfig& config) {
     memory["cells"] = cells;
   }
   return memory;
-}
-
-Answer<Json> boot_json(const DomainConfig& config, const MachineFds& fds) {
-  const OsConfig& os = config.os;
-  if (os.kernel.empty()) {
-    return unsupported("/domain/os/kernel", "this version of Lodge starts guests by a kernel only; give <kernel>");
-  }
-  if (!os.loader.empty() || os.firmware == Firmware::efi) {
-    return unsupported("/domain/os/loader", "this version of Lodge has no firmware");
-  }
-  Json boot{{"kernel", os.kernel}, {"kernel_fd", fds.kernel}};
-  if (!os.initrd.empty()) {
-    boot["initrd"] = os.initrd;
-    boot["initrd_fd"] = fds.initrd;
-  }
-  if (!os.cmdline.empty()) {
-    boot["command_line"] = os.cmdline;
-  }
-  return boot;
 }
 
 Answer<Json> char_json(const CharSource& source, std::string_view path, const CharFds& fds) {
@@ -292,108 +240,48 @@ std::string_view action(LifecycleAction wanted, std::string_view otherwise) {
   }
 }
 
-Answer<void> refuse_devices(const DomainDevices& devices) {
-  for (const DomainController& controller : devices.controllers) {
-    if (controller.type == ControllerType::scsi) {
-      return unsupported("/domain/devices/controller", "this version of Lodge has no SCSI controllers");
+// Disks and interfaces, which firmware may boot from.
+Answer<void> add_drives(Json& machine, const DomainConfig& config, const MachineFds& fds) {
+  const auto places = has_firmware(config) ? boot_places(config) : std::map<std::string, uint32_t>();
+  const auto add_place = [&places](Json& json, const std::string& alias) {
+    const auto it = places.find(alias);
+    if (it != places.end()) {
+      json["boot"] = it->second;
     }
-  }
-  if (!devices.graphics.empty()) {
-    return unsupported("/domain/devices/graphics", "this version of Lodge has no screen");
-  }
-  for (const DomainVideo& video : devices.videos) {
-    if (video.model != VideoModel::none) {
-      return unsupported("/domain/devices/video", "this version of Lodge has no screen");
+    return it != places.end();
+  };
+  Json disks = Json::array();
+  for (const DomainDisk& disk : config.devices.disks) {
+    Json json = TRY(disk_json(disk));
+    if (const auto it = fds.disks.find(disk.alias); it != fds.disks.end()) {
+      json["fd"] = it->second;
     }
+    add_place(json, disk.alias);
+    disks.push_back(json);
   }
-  for (const DomainInput& input : devices.inputs) {
-    if (input.bus != InputBus::ps2) {
-      return unsupported("/domain/devices/input", "this version of Lodge has no such input device");
+  machine["disks"] = disks;
+  Json nets = Json::array();
+  for (const DomainInterface& interface : config.devices.interfaces) {
+    Json net = TRY(interface_json(interface));
+    if (const auto it = fds.taps.find(interface.alias); it != fds.taps.end()) {
+      net["fds"] = it->second;
     }
+    if (const auto it = fds.vhosts.find(interface.alias); it != fds.vhosts.end()) {
+      net["vhost_fds"] = it->second;
+    }
+    if (add_place(net, interface.alias)) {
+      net["rom"] = offered::kNetBoot;
+      if (const auto it = fds.roms.find(interface.alias); it != fds.roms.end()) {
+        net["rom_fd"] = it->second;
+      }
+    }
+    nets.push_back(net);
   }
-  if (!devices.watchdogs.empty()) {
-    return unsupported("/domain/devices/watchdog", "this version of Lodge has no watchdog");
-  }
+  machine["nets"] = nets;
   return {};
 }
 
 }  // namespace
-
-bool wants_tap(const DomainInterface& interface) {
-  return interface.type == InterfaceType::bridge || interface.type == InterfaceType::ethernet;
-}
-
-Answer<Json> disk_json(const DomainDisk& disk) {
-  const std::string path = fmt::format("/domain/devices/disk[target/@dev='{}']", disk.target);
-  if (disk.bus != DiskBus::virtio || disk.device != DiskDevice::disk) {
-    return unsupported(path, "this version of Lodge has virtio disks only; use <target bus='virtio'/>");
-  }
-  if (disk.source.type == DiskType::volume) {
-    return unsupported(path + "/source/@pool", "this version of Lodge takes files and block devices");
-  }
-  if (!disk.driver.format.empty() && disk.driver.format != "raw") {
-    return unsupported(path + "/driver/@type",
-                       fmt::format("this version of Lodge reads raw images, not '{}'", disk.driver.format));
-  }
-  if (!disk.has_medium()) {
-    return unsupported(path + "/source", "a disk needs an image");
-  }
-  Json json{{"id", disk.alias}, {"path", disk.source.path}, {"read_only", disk.readonly}, {"shareable", disk.shareable}};
-  if (!disk.serial.empty()) {
-    json["serial"] = disk.serial;
-  }
-  set_word(json, "cache", disk.driver.cache);
-  set_word(json, "discard", disk.driver.discard);
-  if (disk.driver.error_policy != ErrorPolicy::absent) {
-    json["write_errors"] = disk.driver.error_policy == ErrorPolicy::enospace ? "enospc" : xml_word(disk.driver.error_policy);
-  }
-  set_word(json, "read_errors", disk.driver.rerror_policy);
-  set_if(json, "queues", disk.driver.queues);
-  set_if(json, "queue_size", disk.driver.queue_size);
-  add_virtio(json, disk.driver.virtio, disk.driver.event_idx);
-  switch (disk.model) {
-    case DiskModel::transitional: json["version"] = "transitional"; break;
-    case DiskModel::non_transitional: json["version"] = "modern"; break;
-    default: break;
-  }
-  add_slot(json, disk);
-  return json;
-}
-
-Answer<Json> interface_json(const DomainInterface& interface) {
-  const std::string path = fmt::format("/domain/devices/interface[mac/@address='{}']", to_xml(interface.mac));
-  if (!interface.model.starts_with("virtio")) {
-    return unsupported(path + "/model/@type",
-                       fmt::format("this version of Lodge has virtio interfaces only, not '{}'", interface.model));
-  }
-  Json json{{"id", interface.alias}, {"mac", to_xml(interface.mac)}, {"link", interface.link != LinkState::down}};
-  switch (interface.type) {
-    case InterfaceType::user: json["kind"] = "user"; break;
-    case InterfaceType::bridge:
-    case InterfaceType::ethernet:
-      json["kind"] = "tap";
-      json["vhost"] = interface.driver.name == NetDriver::vhost;
-      break;
-    case InterfaceType::network:
-    case InterfaceType::direct:
-      return unsupported(path + "/@type", fmt::format("this version of Lodge has no interfaces of type '{}'; use bridge, "
-                                                      "ethernet or user",
-                                                      xml_word(interface.type)));
-  }
-  if (!interface.filter.empty()) {
-    return unsupported(path + "/filterref", "this version of Lodge has no network filters");
-  }
-  set_if(json, "mtu", interface.mtu);
-  set_if(json, "queues", interface.driver.queues);
-  add_virtio(json, interface.driver.virtio, interface.driver.event_idx);
-  if (interface.model == "virtio-transitional") {
-    json["version"] = "transitional";
-  } else if (interface.model == "virtio-non-transitional") {
-    json["version"] = "modern";
-  }
-  add_slot(json, interface);
-  return json;
-}
 
 Json ending_json(const DomainConfig& config) {
   Json json = Json::object();
@@ -409,39 +297,18 @@ Json ending_json(const DomainConfig& config) {
 }
 
 Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
-  TRY_VOID(refuse_devices(config.devices));
-  Json machine{{"name", config.name},
-               {"machine", config.os.machine.starts_with("microvm") ? "microvm" : "pc"},
-               {"start_paused", true}};
+  TRY_VOID(refuse_devices(config));
+  Json machine{{"name", config.name}, {"machine", is_microvm(config) ? "microvm" : "pc"}, {"start_paused", true}};
   machine["cpu"] = cpu_json(config);
   machine["memory"] = memory_json(config);
-  machine["boot"] = TRY(boot_json(config, fds));
+  TRY_VOID(add_boot(machine, config, fds));
   machine["smbios"] = smbios_json(config);
   machine.update(ending_json(config));
-  Json disks = Json::array();
-  for (const DomainDisk& disk : config.devices.disks) {
-    Json json = TRY(disk_json(disk));
-    if (const auto it = fds.disks.find(disk.alias); it != fds.disks.end()) {
-      json["fd"] = it->second;
-    }
-    disks.push_back(json);
-  }
-  machine["disks"] = disks;
-  Json nets = Json::array();
-  for (const DomainInterface& interface : config.devices.interfaces) {
-    Json net = TRY(interface_json(interface));
-    if (const auto it = fds.taps.find(interface.alias); it != fds.taps.end()) {
-      net["fds"] = it->second;
-    }
-    if (const auto it = fds.vhosts.find(interface.alias); it != fds.vhosts.end()) {
-      net["vhost_fds"] = it->second;
-    }
-    nets.push_back(net);
-  }
-  machine["nets"] = nets;
+  TRY_VOID(add_drives(machine, config, fds));
   TRY_VOID(add_chars(machine, config, fds));
   add_log_limits(machine, fds);
   TRY_VOID(add_small(machine, config));
+  TRY_VOID(add_video(machine, config, fds));
   if (config.iothreads) {
     machine["io_threads"] = *config.iothreads;
   }

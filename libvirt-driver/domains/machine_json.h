@@ -28,9 +28,12 @@ struct MachineFds {
   int kvm = -1;
   int kernel = -1;
   int initrd = -1;
+  int firmware = -1;
+  int video_rom = -1;
   std::map<std::string, int> disks;              // by the alias
   std::map<std::string, std::vector<int>> taps;  // by the interface's alias
   std::map<std::string, std::vector<int>> vhosts;
+  std::map<std::string, int> roms;       // option ROMs of interfaces that firmware boots from
   std::map<std::string, CharFds> chars;  // by the alias
   LogFds log;                            // the monitor's own; its file is standard error
   uint64_t max_log = 0;                  // bytes that each of them may have
@@ -40,11 +43,4 @@ struct MachineFds {
 [[nodiscard]] Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds);
 // What happens when the guest ends of itself: on_poweroff, on_reboot, on_crash. The monitor's set-action takes it too.
 [[nodiscard]] Json ending_json(const DomainConfig& config);
-// One device, for the live attach.
-[[nodiscard]] Answer<Json> disk_json(const DomainDisk& disk);
-[[nodiscard]] Answer<Json> interface_json(const DomainInterface& interface);
-
-// Whether an interface is served by taps that the daemon makes.
-[[nodiscard]] bool wants_tap(const DomainInterface& interface);
-
 }  // namespace lodge

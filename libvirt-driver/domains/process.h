@@ -14,6 +14,8 @@
 
 namespace lodge {
 
+inline constexpr int kFirstInherited = 3;  // spawn() gives the child its descriptors from here on
+
 struct Process {
   pid_t pid = -1;
   uint64_t start_time = 0;  // clock ticks since the host's boot: a number used again has another one

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
+#include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/driver.h"
 #include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/machine_json.h"
@@ -58,6 +59,9 @@ class Starter {
     run_ = std::make_shared<Run>();
     run_->id = driver_.next_id_++;
     live_.id = run_->id;
+    for (const std::string& name : leave_out(live_)) {
+      log_info("domain", "'{}' starts without its {}: there is no such device yet", live_.name, name);
+    }
     assign_aliases(live_);
     enter_vcpus(live_);
     run_->folder = fmt::format("{}/{}-{}", driver_.paths().run, run_->id, live_.name.substr(0, 40));
@@ -65,6 +69,10 @@ class Starter {
     auto outcome = prepare();
     if (outcome) {
       outcome = launch();
+    }
+    if (outcome && !live_.devices.graphics.empty()) {
+      outcome = driver_.start_display(*run_, live_, std::move(display_), files_.log().file.get(),
+                                      [this] { return write_record(); });
     }
     if (outcome) {
       outcome = publish(flags, session);
@@ -81,6 +89,7 @@ class Starter {
     TRY_VOID(files_.open_monitor_log(run_->log_file, driver_.options().logs));
     TRY_VOID(files_.open(live_, run_->folder, driver_.options().logs));
     const Json machine = TRY(machine_json(live_, files_.numbers()));
+    display_ = TRY(open_display(live_, run_->folder, driver_.options().display));
     const std::string text = machine.dump(-1, ' ', false, Json::error_handler_t::replace);
     description_ = files_.inherit(TRY(memory_file(text)));
     TRY_VOID(write_log(files_.log(),
@@ -145,6 +154,7 @@ class Starter {
     });
     published_ = true;
     driver_.watch(domain_, run_);
+    driver_.watch_display(domain_, run_);
     if ((flags & VIR_DOMAIN_START_AUTODESTROY) != 0 && session) {
       run_->autodestroy_session = session->id();
       session->on_close([&driver = driver_, domain = domain_, run = run_] {
@@ -168,6 +178,7 @@ class Starter {
 
   void undo() {
     files_.close();
+    run_->display.close();
     if (run_->process.pid > 0) {
       kill_process(run_->process, SIGKILL);
       (void)wait_for_end(run_->process, 10'000);
@@ -189,6 +200,7 @@ class Starter {
   }
 
   Result<void> write_record() {
+    const auto [display_pid, display_start_time] = run_->display.identity();
     return save_status(driver_.paths(), {.live = live_,
                                          .starting = true,
                                          .id = run_->id,
@@ -196,6 +208,8 @@ class Starter {
                                          .reason = VIR_DOMAIN_PAUSED_STARTING_UP,
                                          .pid = run_->process.pid,
                                          .start_time = run_->process.start_time,
+                                         .display_pid = display_pid,
+                                         .display_start_time = display_start_time,
                                          .folder = run_->folder,
                                          .log_file = run_->log_file,
                                          .cgroup = run_->cgroup.path(),
@@ -216,6 +230,7 @@ class Starter {
   DomainConfig live_;
   std::shared_ptr<Run> run_;
   GuestFiles files_;
+  DisplayFiles display_;
   int description_ = -1;
   off_t log_offset_ = 0;
   bool published_ = false;

@@ -75,15 +75,18 @@ void Driver::watch(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
     log_error("domain", "'{}': its end cannot be watched: {}", domain->view().name, pidfd.error().message);
     return;
   }
+  when_ended(std::move(*pidfd), [this, domain, run] { ended(domain, run); });
+}
+
+void Driver::when_ended(Fd pidfd, std::function<void()> then) {
   // Not on the network thread: the end removes files and tells others.
-  asio::co_spawn(
-      network_,
-      wait_for_process(std::move(*pidfd), [this, domain, run] { post_([this, domain, run] { ended(domain, run); }); }),
-      asio::detached);
+  asio::co_spawn(network_, wait_for_process(std::move(pidfd), [this, then = std::move(then)] { post_(then); }),
+                 asio::detached);
 }
 
 void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
   (void)wait_for_end(run->process, 0);
+  run->display.close();
   run->cgroup.remove();
   if (run->monitor) {
     run->monitor->close();

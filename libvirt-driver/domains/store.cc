@@ -80,6 +80,8 @@ Answer<StoredStatus> parse_status(const std::string& text) {
   status.reason = number_of(root, "reason", 0);
   status.pid = number_of(root, "pid", -1);
   status.start_time = number_of<uint64_t>(root, "start-time", 0);
+  status.display_pid = number_of(root, "display-pid", -1);
+  status.display_start_time = number_of<uint64_t>(root, "display-start-time", 0);
   status.folder = root.attribute("folder").value_or("");
   status.log_file = root.attribute("log").value_or("");
   status.cgroup = root.attribute("cgroup").value_or("");
@@ -212,6 +214,10 @@ Result<void> save_status(const DriverPaths& paths, const StoredStatus& status) {
   writer.attribute("reason", fmt::format("{}", status.reason));
   writer.attribute("pid", fmt::format("{}", status.pid));
   writer.attribute("start-time", fmt::format("{}", status.start_time));
+  if (status.display_pid > 0) {
+    writer.attribute("display-pid", fmt::format("{}", status.display_pid));
+    writer.attribute("display-start-time", fmt::format("{}", status.display_start_time));
+  }
   writer.attribute("folder", status.folder);
   writer.attribute("log", status.log_file);
   writer.attribute("cgroup", status.cgroup);

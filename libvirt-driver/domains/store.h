@@ -50,6 +50,8 @@ struct StoredStatus {
   int32_t reason = 0;
   pid_t pid = -1;
   uint64_t start_time = 0;
+  pid_t display_pid = -1;  // of its display server
+  uint64_t display_start_time = 0;
   std::string folder;
   std::string log_file;
   std::string cgroup;  // "": none

@@ -36,11 +36,14 @@ void write_enum(XmlWriter& xml, const Enum& item) {
 }
 
 void write_element(XmlWriter& xml, const Element& element) {
-  if (element.enums.front().name.empty()) {
+  if (element.enums.front().name.empty() && element.value.empty()) {
     xml.empty(element.name, {{"supported", yes_no(element.supported)}});
     return;
   }
   xml.begin(element.name, {{"supported", yes_no(element.supported)}});
+  if (!element.value.empty()) {
+    xml.element("value", element.value);
+  }
   for (const Enum& item : element.enums) {
     if (!item.name.empty()) {
       write_enum(xml, item);
@@ -57,18 +60,18 @@ void write_elements(XmlWriter& xml, std::string_view parent, const auto& element
   xml.end();
 }
 
-void write_os(XmlWriter& xml) {
+void write_os(XmlWriter& xml, bool pc) {
   xml.begin("os", {{"supported", "yes"}});
-  if constexpr (offered::kFirmwares.empty()) {
-    xml.empty("enum", {{"name", "firmware"}});
-  } else {
+  if (pc) {
     xml.begin("enum", {{"name", "firmware"}});
     for (const std::string_view firmware : offered::kFirmwares) {
       xml.element("value", firmware);
     }
     xml.end();
+  } else {
+    xml.empty("enum", {{"name", "firmware"}});
   }
-  write_element(xml, offered::kLoader);
+  write_element(xml, pc ? offered::kLoader : offered::kNoLoader);
   xml.end();
 }
 
@@ -159,7 +162,7 @@ Answer<std::string> domain_capabilities_xml(const DomainCapabilitiesRequest& req
   xml.element("arch", offered::kArch);
   xml.empty("vcpu", {{"max", fmt::format("{}", machine.max_vcpus)}});
   xml.empty("iothreads", {{"supported", yes_no(offered::kIothreads)}});
-  write_os(xml);
+  write_os(xml, machine.pc);
   xml.begin("cpu");
   write_simple_mode(xml, "host-passthrough", offered::kPassthroughMigratable, facts.offered.has_value());
   write_simple_mode(xml, "maximum", offered::kMaximumMigratable, facts.offered.has_value());
@@ -167,7 +170,8 @@ Answer<std::string> domain_capabilities_xml(const DomainCapabilitiesRequest& req
   write_custom(xml, models, facts.offered);
   xml.end();
   write_element(xml, offered::kMemoryBacking);
-  write_elements(xml, "devices", offered::kDevices);
+  machine.pc ? write_elements(xml, "devices", offered::kPcDevices)
+             : write_elements(xml, "devices", offered::kMicrovmDevices);
   write_elements(xml, "features", offered::kFeatures);
   xml.end();
   return xml.str();

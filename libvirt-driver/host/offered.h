@@ -18,11 +18,13 @@ struct Machine {
   std::string_view name;
   std::string_view canonical;  // what the name stands for; empty: itself
   uint32_t max_vcpus;
+  bool pc;  // has what a PC has: a BIOS, IDE, a screen
 };
-// The first is a domain's that names none. Do not put "q35" into a name: virt-install then asks for that chipset's devices.
+// The first is a domain's that names none: one that boots a disk, since tools that name no machine name no kernel either.
+// Do not put "q35" into a name: virt-install then asks for that chipset's devices.
 inline constexpr std::array kMachines{
-    Machine{"pc", "", kMaxVcpus},
-    Machine{"microvm", "", kMaxVcpus},
+    Machine{"pc", "", kMaxVcpus, true},
+    Machine{"microvm", "", kMaxVcpus, false},
 };
 // Null: not offered.
 [[nodiscard]] constexpr const Machine* machine(std::string_view name) {
@@ -44,7 +46,13 @@ struct Element {
   std::string_view name;
   bool supported;
   std::array<Enum, 4> enums;  // up to the first without a name
+  std::string_view value;     // <value> before them; empty: none
 };
+
+// Files of Debian's packages seabios and ipxe-qemu.
+inline constexpr std::string_view kBios = "/usr/share/seabios/bios-256k.bin";
+inline constexpr std::string_view kVideoBios = "/usr/share/seabios/vgabios-stdvga.bin";
+inline constexpr std::string_view kNetBoot = "/usr/lib/ipxe/qemu/pxe-virtio.rom";
 
 // Guest features: name, default, and whether a domain may say otherwise.
 struct GuestFeature {
@@ -60,39 +68,50 @@ inline constexpr std::array kGuestFeatures{
 inline constexpr std::array<std::string_view, 0> kMigrationTransports{};  // none: no live migration
 
 inline constexpr bool kIothreads = true;
-inline constexpr Element kLoader{"loader", false, {}};
-inline constexpr std::array<std::string_view, 0> kFirmwares{};
+// Of machines that are no PC there is none.
+inline constexpr Element kLoader{
+    "loader", true, {{{"type", {"rom"}}, {"readonly", {"yes", "no"}}, {"secure", {"no"}}}}, kBios};
+inline constexpr Element kNoLoader{"loader", false, {}, ""};
+inline constexpr std::array<std::string_view, 1> kFirmwares{"bios"};
 
 // CPU modes; host-model and custom are offered when KVM's features are known.
 inline constexpr Enum kPassthroughMigratable{"hostPassthroughMigratable", {"on", "off"}};
 inline constexpr Enum kMaximumMigratable{"maximumMigratable", {"on", "off"}};
 
-inline constexpr Element kMemoryBacking{"memoryBacking", true, {{{"sourceType", {"anonymous", "memfd"}}}}};
+inline constexpr Element kMemoryBacking{"memoryBacking", true, {{{"sourceType", {"anonymous", "memfd"}}}}, ""};
 
-// In the order of libvirt's document. Network interfaces, consoles and the balloon have no element there.
-inline constexpr std::array kDevices{
-    Element{"disk",
-            true,
-            {{{"diskDevice", {"disk"}},
-              {"bus", {"virtio"}},
-              {"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}}}}},
-    Element{"graphics", false, {}},
-    Element{"video", false, {}},
-    Element{"hostdev", false, {}},
-    Element{"rng",
-            true,
-            {{{"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}}, {"backendModel", {"random"}}}}},
-    Element{"filesystem", false, {}},
-    Element{"tpm", false, {}},
-    Element{"redirdev", false, {}},
-    Element{"channel", true, {{{"type", {"pty", "unix"}}}}},
+// In the order of libvirt's document. Network interfaces, consoles, input devices and the balloon have no element there.
+inline constexpr Enum kVirtioModels{"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}};
+inline constexpr Element kRng{"rng", true, {{kVirtioModels, {"backendModel", {"random"}}}}, ""};
+inline constexpr Element kChannel{"channel", true, {{{"type", {"pty", "unix"}}}}, ""};
+inline constexpr std::array kPcDevices{
+    Element{"disk", true, {{{"diskDevice", {"disk", "cdrom"}}, {"bus", {"ide", "virtio"}}, kVirtioModels}}, ""},
+    Element{"graphics", true, {{{"type", {"vnc"}}}}, ""},
+    Element{"video", true, {{{"modelType", {"vga", "none"}}}}, ""},
+    Element{"hostdev", false, {}, ""},
+    kRng,
+    Element{"filesystem", false, {}, ""},
+    Element{"tpm", false, {}, ""},
+    Element{"redirdev", false, {}, ""},
+    kChannel,
+};
+inline constexpr std::array kMicrovmDevices{
+    Element{"disk", true, {{{"diskDevice", {"disk"}}, {"bus", {"virtio"}}, kVirtioModels}}, ""},
+    Element{"graphics", false, {}, ""},
+    Element{"video", true, {{{"modelType", {"none"}}}}, ""},
+    Element{"hostdev", false, {}, ""},
+    kRng,
+    Element{"filesystem", false, {}, ""},
+    Element{"tpm", false, {}, ""},
+    Element{"redirdev", false, {}, ""},
+    kChannel,
 };
 
 inline constexpr std::array kFeatures{
-    Element{"gic", false, {}},    Element{"vmcoreinfo", false, {}},
-    Element{"genid", false, {}},  Element{"backingStoreInput", false, {}},
-    Element{"backup", false, {}}, Element{"sev", false, {}},
-    Element{"sgx", false, {}},
+    Element{"gic", false, {}, ""},    Element{"vmcoreinfo", false, {}, ""},
+    Element{"genid", false, {}, ""},  Element{"backingStoreInput", false, {}, ""},
+    Element{"backup", false, {}, ""}, Element{"sev", false, {}, ""},
+    Element{"sgx", false, {}, ""},
 };
 
 }  // namespace lodge::offered

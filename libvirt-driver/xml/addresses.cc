@@ -123,6 +123,11 @@ Answer<void> assign_drive_addresses(DomainConfig& config) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED,
                         "disk {}: Only a single IDE controller is supported for this machine type", disk.target);
     }
+    if (disk.bus == DiskBus::ide && (drive->bus > 1 || drive->target != 0 || drive->unit > 1)) {
+      return call_error(VIR_ERR_XML_ERROR,
+                        "disk {}: an address on the IDE bus has bus 0 or 1, target 0 and unit 0 or 1, not {}, {} and {}",
+                        disk.target, drive->bus, drive->target, drive->unit);
+    }
     if (drive->controller >= kMostControllers) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk {}: controller {} is beyond the last, {}", disk.target,
                         drive->controller, kMostControllers - 1);

@@ -54,6 +54,25 @@ Answer<void> check_identity(const DomainConfig& config) {
   return {};
 }
 
+Answer<void> check_os(const DomainConfig& config) {
+  constexpr uint32_t kMostMs = 65535;
+  const OsConfig& os = config.os;
+  if (os.boot_menu_timeout_ms.value_or(0) > kMostMs) {
+    return call_error(VIR_ERR_XML_ERROR, "invalid value for boot menu timeout, must be in range [0,{}]", kMostMs);
+  }
+  const int32_t wait = os.reboot_timeout_ms.value_or(0);
+  if (wait < -1 || wait > static_cast<int32_t>(kMostMs)) {
+    return call_error(VIR_ERR_XML_ERROR, "invalid value for rebootTimeout, must be in range [-1,{}]", kMostMs);
+  }
+  if (os.useserial == YesNo::yes && config.devices.serials.empty()) {
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "/domain/os/bios/@useserial: the domain has no <serial> to be used");
+  }
+  if (!os.loader.empty() && os.loader.front() != '/') {
+    return call_error(VIR_ERR_XML_ERROR, "/domain/os/loader: path '{}' must be absolute", os.loader);
+  }
+  return {};
+}
+
 Answer<void> check_memory(const DomainConfig& config) {
   constexpr uint64_t kMostKib = uint64_t{1} << 42;  // 4 PiB: what 52 address bits hold
   if (config.memory == 0) {
@@ -265,6 +284,7 @@ bool has_iothread(const DomainConfig& config, uint32_t id) {
 
 Answer<void> check(const DomainConfig& config) {
   TRY_VOID(check_identity(config));
+  TRY_VOID(check_os(config));
   TRY_VOID(check_memory(config));
   TRY_VOID(check_vcpus(config));
   TRY_VOID(check_cpu(config));

@@ -34,6 +34,20 @@ Answer<void> check_disk_source(const DomainDisk& disk) {
   return {};
 }
 
+Answer<void> check_ide(const DomainDisk& disk) {
+  if (disk.readonly && disk.device == DiskDevice::disk) {
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk {}: readonly ide disks are not supported", disk.target);
+  }
+  if (disk.model != DiskModel::absent) {
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk model '{}' not supported for bus 'ide'", xml_word(disk.model));
+  }
+  if (disk.driver.queues || disk.driver.queue_size) {
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED,
+                      "disk {}: attributes 'queues' and 'queue_size' of <driver> are for virtio disks only", disk.target);
+  }
+  return {};
+}
+
 Answer<void> check_disk(const DomainConfig& config, const DomainDisk& disk) {
   if (!disk_index(disk.target)) {
     return call_error(VIR_ERR_XML_ERROR, "Invalid disk target '{}': it must be a name such as vda, hdc, sdb, fda",
@@ -58,6 +72,9 @@ Answer<void> check_disk(const DomainConfig& config, const DomainDisk& disk) {
   if (disk.driver.iothread && disk.bus != DiskBus::virtio) {
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "IOThreads not available for bus {} target {}", xml_word(disk.bus),
                       disk.target);
+  }
+  if (disk.bus == DiskBus::ide) {
+    TRY_VOID(check_ide(disk));
   }
   TRY_VOID(check_rate(disk.limits.bytes, disk, "bytes_sec"));
   TRY_VOID(check_rate(disk.limits.iops, disk, "iops_sec"));
@@ -194,6 +211,9 @@ Answer<void> check_controllers(const DomainDevices& devices) {
   std::set<std::pair<ControllerType, uint32_t>> seen;
   for (const DomainController& controller : devices.controllers) {
     const uint32_t index = controller.index.value_or(0);
+    if (controller.type == ControllerType::ide && index != 0) {
+      return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "Only a single IDE controller is supported for this machine type");
+    }
     if (index > kMostIndex) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "controller {}: index {} is beyond the last, {}",
                         xml_word(controller.type), index, kMostIndex);
@@ -262,6 +282,16 @@ Answer<void> check_devices(const DomainConfig& config) {
     if (graphics.type == GraphicsType::vnc && graphics.password.size() > kVncPassword) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "VNC password is {} characters long, only {} permitted",
                         graphics.password.size(), kVncPassword);
+    }
+    if (!graphics.password_valid_to.empty() && !parse_utc(graphics.password_valid_to)) {
+      return call_error(VIR_ERR_XML_ERROR, "cannot parse password validity time '{}', expect YYYY-MM-DDTHH:MM:SS",
+                        graphics.password_valid_to);
+    }
+    for (const GraphicsListen& listen : graphics.listens) {
+      if (!listen.socket.empty() && listen.socket.front() != '/') {
+        return call_error(VIR_ERR_XML_ERROR, "/domain/devices/graphics/listen/@socket: '{}' must be absolute",
+                          listen.socket);
+      }
     }
   }
   if (devices.watchdogs.size() > 1) {

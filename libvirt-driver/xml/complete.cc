@@ -136,6 +136,9 @@ Answer<void> complete_disk(DomainDisk& disk, const Defaults& host) {
   if (disk.device == DiskDevice::cdrom) {
     disk.readonly = true;
   }
+  if (disk.tray == Tray::closed) {
+    disk.tray = Tray::absent;  // as it is told
+  }
   fill(disk.driver.name, "qemu");
   if (disk.driver.format.empty() && disk.has_medium() && host.format_of) {
     disk.driver.format = host.format_of(disk);

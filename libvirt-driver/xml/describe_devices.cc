@@ -144,6 +144,7 @@ void describe(XmlFields& x, DomainGraphics& graphics) {
     x.attr("sharePolicy", graphics.share_policy);
     x.attr("powerControl", graphics.power_control);
   }
+  x.empty_attr("passwd", graphics.no_login);
   x.attr("passwd", graphics.password);
   x.attr("passwdValidTo", graphics.password_valid_to);
   x.attr("connected", graphics.connected);

@@ -102,6 +102,7 @@ struct DomainGraphics : DeviceInfo {
   YesNo power_control = YesNo::absent;
   SharePolicy share_policy = SharePolicy::absent;
   std::string password;           // printed only as a secret
+  bool no_login = false;          // an empty password: nobody gets in
   std::string password_valid_to;  // "2010-04-09T15:51:00"
   IfConnected connected = IfConnected::absent;
   std::vector<GraphicsListen> listens;

@@ -56,6 +56,9 @@ void drop_chosen(T& device) {
       if (listen.type == ListenType::network) {
         listen.address.clear();
       }
+      if (listen.type == ListenType::socket && is_chosen_socket(listen.socket)) {
+        listen.socket.clear();
+      }
     }
   }
 }
@@ -73,6 +76,7 @@ template <class T>
 void drop_secrets(T& device) {
   if constexpr (std::is_same_v<T, DomainGraphics>) {
     device.password.clear();
+    device.no_login = false;
   }
 }
 

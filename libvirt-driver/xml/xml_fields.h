@@ -40,6 +40,14 @@ class XmlFields {
       take(fmt::format("@{}", name), *text, value);
     }
   }
+  // An attribute that is there and has no text.
+  void empty_attr(std::string_view name, bool& there) {
+    if (!reading() && there) {
+      writer_->attribute(name, "");
+    } else if (reading()) {
+      there = read_attribute(name) == "";
+    }
+  }
   // 0x and at least `digits` hexadecimal digits.
   template <XmlNumber T>
   void hex(std::string_view name, T& value, int digits) {

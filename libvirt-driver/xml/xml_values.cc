@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <ctime>
 
 namespace lodge {
 
@@ -76,6 +77,16 @@ std::string print_id_set(const IdSet& set) {
     i = end;
   }
   return text;
+}
+
+std::optional<int64_t> parse_utc(const std::string& text) {
+  std::tm parts{};
+  const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  constexpr size_t kLength = 19;
+  if (text.size() != kLength || end != text.c_str() + kLength) {
+    return std::nullopt;
+  }
+  return ::timegm(&parts);
 }
 
 }  // namespace lodge

@@ -167,4 +167,7 @@ template <class T>
   }
 }
 
+// "2010-04-09T15:51:00", in UTC, as seconds since 1970; none: it is no such time.
+[[nodiscard]] std::optional<int64_t> parse_utc(const std::string& text);
+
 }  // namespace lodge

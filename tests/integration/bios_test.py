@@ -11,15 +11,6 @@ GRUB_CD = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
 BOOT_SECONDS = 2 * places.BOOT_SECONDS
 
 
-def boot_sector(path, text):
-    """A disk of 1 MiB whose boot sector prints `text` to the first serial port and halts."""
-    code = bytes.fromhex("fa31c08ed8be207cac84c07406ba f803ee ebf5 f4 ebfd".replace(" ", ""))
-    sector = code.ljust(0x20, b"\0") + text.encode() + b"\n\0"
-    with open(path, "wb") as file:
-        file.write(sector.ljust(510, b"\0") + b"\x55\xaa" + bytes((1 << 20) - 512))
-    return path
-
-
 def firmware(vmm, *options, serial="off", **more):
     """A pc that starts with a BIOS."""
     return vmm(
@@ -29,8 +20,8 @@ def firmware(vmm, *options, serial="off", **more):
 
 def test_the_boot_order_decides(vmm, tmp_path):
     """Of a virtio disk, an IDE disk and a CD the one that was asked for; the BIOS's log names it."""
-    one = boot_sector(f"{tmp_path}/one.img", "VIRTIO-BOOTS")
-    two = boot_sector(f"{tmp_path}/two.img", "IDE-BOOTS")
+    one = disks.boot_sector(f"{tmp_path}/one.img", "VIRTIO-BOOTS")
+    two = disks.boot_sector(f"{tmp_path}/two.img", "IDE-BOOTS")
     for first, second, text in ((1, 2, "VIRTIO-BOOTS"), (2, 1, "IDE-BOOTS")):
         machine = firmware(
             vmm,
@@ -47,7 +38,7 @@ def test_the_boot_order_decides(vmm, tmp_path):
 
 def test_reset_starts_the_bios_again(vmm, tmp_path):
     """The shadowed BIOS is the one of the ROM again."""
-    machine = firmware(vmm, disks=[f"path={boot_sector(f'{tmp_path}/a.img', 'STARTED')},bus=ide"])
+    machine = firmware(vmm, disks=[f"path={disks.boot_sector(f'{tmp_path}/a.img', 'STARTED')},bus=ide"])
     for _ in range(3):
         machine.wait_for_output("STARTED", BOOT_SECONDS)
         machine.control.execute("system_reset")

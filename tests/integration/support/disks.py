@@ -23,6 +23,15 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def boot_sector(path, text):
+    """A disk of 1 MiB whose boot sector prints `text` to the first serial port and halts."""
+    code = bytes.fromhex("fa31c08ed8be207cac84c07406ba f803ee ebf5 f4 ebfd".replace(" ", ""))
+    sector = code.ljust(0x20, b"\0") + text.encode() + b"\n\0"
+    with open(path, "wb") as file:
+        file.write(sector.ljust(510, b"\0") + b"\x55\xaa" + bytes((1 << 20) - 512))
+    return path
+
+
 class DirectFolder:
     """A mounted ext4 file system of its own: O_DIRECT works in it (on a tmpfs it does not), and it can be made full."""
 

@@ -82,12 +82,12 @@ TEST_CASE("the monitor knows every setting that it is given") {
 
 TEST_CASE("what the monitor cannot do is refused by the element's path") {
   for (const auto& [devices, path] : {
-           std::pair{"<disk type='file' device='cdrom'><target dev='hda' bus='ide'/></disk>", "target/@dev='hda'"},
+           std::pair{"<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>", "controller[@type='sata']"},
            std::pair{"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/d'/>"
                      "<target dev='vda' bus='virtio'/></disk>",
                      "driver/@type"},
            std::pair{"<interface type='network'><source network='default'/><model type='virtio'/></interface>", "interface"},
-           std::pair{"<graphics type='vnc'/>", "/domain/devices/graphics"},
+           std::pair{"<graphics type='spice'/>", "/domain/devices/graphics/@type"},
        }) {
     const auto machine = machine_of(devices);
     REQUIRE(!machine.has_value());

@@ -179,11 +179,17 @@ TEST_CASE_METHOD(Fixture, "domain_capabilities_of_the_default_and_of_each_machin
   CHECK(at(root, {"machine"}).text() == "pc");
   CHECK(at(root, {"vcpu"}).attribute("max") == "255");
   CHECK(at(root, {"devices", "disk"}).attribute("supported") == "yes");
-  CHECK(at(root, {"devices", "graphics"}).attribute("supported") == "no");
+  CHECK(at(root, {"devices", "graphics"}).attribute("supported") == "yes");
+  CHECK(at(root, {"os", "loader", "value"}).text() == offered::kBios);
   for (const offered::Machine& machine : offered::kMachines) {
     const auto xml = domain_capabilities_xml({host.emulator, "x86_64", std::string(machine.name), "kvm"}, host, models);
     REQUIRE(xml);
-    CHECK(at(parsed(*xml).root(), {"machine"}).text() == machine.name);
+    CHECK(schema_complaint(*xml, "domaincaps.rng").empty());
+    const XmlDocument told = parsed(*xml);
+    CHECK(at(told.root(), {"machine"}).text() == machine.name);
+    for (const auto& path : {std::initializer_list<const char*>{"devices", "graphics"}, {"os", "loader"}}) {
+      CHECK(at(told.root(), path).attribute("supported") == (machine.pc ? "yes" : "no"));
+    }
   }
 }
 

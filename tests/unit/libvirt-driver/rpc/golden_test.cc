@@ -108,8 +108,8 @@ TEST_CASE("every procedure that is offered and every event that is sent has gold
     CHECK((shape->arguments({}).has_value() || have.contains({program, name, "call"})));
     CHECK((shape->results({}).has_value() || have.contains({program, name, "reply"})));
   }
-  for (const std::string event : {"LIFECYCLE", "REBOOT", "BALLOON_CHANGE", "IO_ERROR", "IO_ERROR_REASON", "DEVICE_ADDED",
-                                  "DEVICE_REMOVED", "DEVICE_REMOVAL_FAILED", "METADATA_CHANGE", "TUNABLE"}) {
+  for (const std::string event : {"LIFECYCLE", "REBOOT", "BALLOON_CHANGE", "IO_ERROR", "IO_ERROR_REASON", "TRAY_CHANGE",
+                                  "DEVICE_ADDED", "DEVICE_REMOVED", "DEVICE_REMOVAL_FAILED", "METADATA_CHANGE", "TUNABLE"}) {
     INFO(event);
     CHECK(have.contains({"remote", "DOMAIN_EVENT_CALLBACK_" + event, "event"}));
   }

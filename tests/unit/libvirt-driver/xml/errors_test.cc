@@ -246,6 +246,10 @@ TEST_CASE("devices that make no sense are refused by check()") {
         "unsupported configuration: Only the first console can be a serial port");
   CHECK(device_checked("<controller type='scsi' index='1'/><controller type='scsi' index='1'/>") ==
         "XML error: Multiple 'scsi' controllers with index '1'");
+  CHECK(device_checked("<graphics type='vnc' passwd='x' passwdValidTo='tomorrow'/>") ==
+        "XML error: cannot parse password validity time 'tomorrow', expect YYYY-MM-DDTHH:MM:SS");
+  CHECK(device_checked("<graphics type='vnc'><listen type='socket' socket='here'/></graphics>") ==
+        "XML error: /domain/devices/graphics/listen/@socket: 'here' must be absolute");
   CHECK(device_checked("<graphics type='vnc' passwd='123456789'/>") ==
         "unsupported configuration: VNC password is 9 characters long, only 8 permitted");
   CHECK(device_checked("<watchdog/><watchdog/>") == "unsupported configuration: only a single watchdog device is supported");

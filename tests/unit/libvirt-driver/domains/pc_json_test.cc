@@ -1,0 +1,212 @@
+// What the monitor is told of a pc that starts with a BIOS: firmware, the order of booting, IDE drives, the screen.
+#include <catch2/catch.hpp>
+
+#include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/xml/domain_defaults.h"
+#include "libvirt-driver/xml/domain_parse.h"
+
+namespace lodge {
+namespace {
+
+Answer<DomainConfig> domain_of(std::string_view os, std::string_view devices, std::string_view type = "hvm") {
+  const std::string xml = fmt::format(
+      "<domain type='kvm'><name>m</name><memory unit='MiB'>64</memory><os{}>{}</os><devices>{}</devices></domain>",
+      os.starts_with("@") ? os.substr(1, os.find('<') - 1) : "",
+      fmt::format("<type>{}</type>{}", type, os.substr(std::min(os.find('<'), os.size()))), devices);
+  DomainConfig config = TRY(parse_domain(xml));
+  Defaults host;
+  host.machine = "pc";
+  TRY_VOID(complete(config, host));
+  TRY_VOID(check(config));
+  assign_aliases(config);
+  return config;
+}
+
+Answer<Json> machine_of(std::string_view os, std::string_view devices) {
+  MachineFds fds;
+  fds.firmware = 7;
+  fds.video_rom = 8;
+  fds.roms["net0"] = 9;
+  return machine_json(TRY(domain_of(os, devices)), fds);
+}
+
+Json good(std::string_view os, std::string_view devices) {
+  const auto machine = machine_of(os, devices);
+  INFO((machine ? std::string() : machine.error().message()));
+  REQUIRE(machine.has_value());
+  return *machine;
+}
+
+std::string refusal(std::string_view os, std::string_view devices) {
+  const auto machine = machine_of(os, devices);
+  REQUIRE(!machine.has_value());
+  CHECK(machine.error().code == VIR_ERR_CONFIG_UNSUPPORTED);
+  return machine.error().message();
+}
+
+bool names(const std::string& message, std::string_view path) { return message.find(path) != std::string::npos; }
+
+constexpr std::string_view kDrives =
+    "<disk type='file' device='cdrom'><source file='/cd'/><target dev='hdc' bus='ide'/></disk>"
+    "<disk type='file' device='disk'><source file='/a'/><target dev='hdb' bus='ide'/><serial>S</serial></disk>"
+    "<disk type='file' device='disk'><source file='/b'/><target dev='vda' bus='virtio'/></disk>"
+    "<disk type='file' device='cdrom'><target dev='hdd' bus='ide'/></disk>"
+    "<interface type='ethernet'><model type='virtio'/></interface>";
+
+// The place of each disk, then of the interface; 0: none.
+std::vector<int> places(const Json& machine) {
+  std::vector<int> found;
+  for (const Json& disk : machine["disks"]) {
+    found.push_back(disk.value("boot", 0));
+  }
+  found.push_back(machine["nets"][0].value("boot", 0));
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("a domain without a kernel starts with a BIOS") {
+  const Json machine =
+      good("<bootmenu enable='yes' timeout='3000'/><bios useserial='yes' rebootTimeout='0'/>", "<serial type='pty'/>");
+  CHECK(machine["machine"] == "pc");
+  CHECK(!machine.contains("boot"));
+  CHECK(machine["firmware"] == Json({{"kind", "bios"},
+                                     {"path", "/usr/share/seabios/bios-256k.bin"},
+                                     {"fd", 7},
+                                     {"serial", true},
+                                     {"menu", true},
+                                     {"menu_wait_ms", 3000},
+                                     {"reboot_wait_ms", 1}}));
+  CHECK(good("@ firmware='bios'<loader type='rom'>/my/bios</loader>", "")["firmware"]["path"] == "/my/bios");
+  CHECK(!good("<bios rebootTimeout='-1'/>", "")["firmware"].contains("reboot_wait_ms"));
+}
+
+TEST_CASE("the order of booting is libvirt's") {
+  CHECK(places(good("", kDrives)) == std::vector{0, 1, 0, 0, 0});  // hd
+  CHECK(places(good("<boot dev='cdrom'/><boot dev='network'/><boot dev='fd'/><boot dev='hd'/>", kDrives)) ==
+        std::vector{1, 3, 0, 0, 2});
+  const std::string devices =
+      "<disk type='file' device='disk'><source file='/a'/><target dev='hda' bus='ide'/><boot order='70000'/></disk>"
+      "<interface type='ethernet'><model type='virtio'/><boot order='2'/></interface>";
+  const Json machine = good("", devices);
+  CHECK(places(machine) == std::vector{2, 1});
+  CHECK(machine["nets"][0]["rom_fd"] == 9);
+  CHECK(places(good("<kernel>/k</kernel>", devices)) == std::vector{0, 0});
+}
+
+TEST_CASE("IDE drives are where their addresses say") {
+  const Json disks = good("", kDrives)["disks"];
+  CHECK(disks[0] == Json({{"id", "ide0-1-0"},
+                          {"read_only", true},
+                          {"shareable", false},
+                          {"path", "/cd"},
+                          {"bus", "ide"},
+                          {"device", "cdrom"},
+                          {"channel", 2},
+                          {"unit", 1}}));
+  CHECK(disks[1]["serial"] == "S");
+  CHECK(disks[1]["channel"] == 1);
+  CHECK(disks[1]["unit"] == 2);
+  CHECK(!disks[1].contains("slot"));
+  CHECK(disks[3]["device"] == "cdrom");
+  CHECK(!disks[3].contains("path"));
+  const std::string moved =
+      "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><address type='drive' bus='1' unit='1'/></disk>";
+  CHECK(good("", moved)["disks"][0]["channel"] == 2);
+}
+
+TEST_CASE("the screen is a VGA at slot 2, and what there is not is left out") {
+  auto config = domain_of("", "<video/><input type='tablet' bus='usb'/><input type='mouse' bus='ps2'/>");
+  REQUIRE(config.has_value());
+  CHECK(leave_out(*config) == std::vector<std::string>{"usb tablet"});
+  CHECK(config->devices.inputs.size() == 1);
+  for (const DomainController& controller : config->devices.controllers) {
+    CHECK(controller.type != ControllerType::usb);
+  }
+  MachineFds fds;
+  fds.video_rom = 8;
+  const auto machine = machine_json(*config, fds);
+  REQUIRE(machine.has_value());
+  CHECK((*machine)["video"]["memory_mib"] == 16);
+  CHECK((*machine)["video"]["slot"] == 2);
+  CHECK((*machine)["video"]["rom_fd"] == 8);
+  CHECK(good("", "<video><model type='vga' vram='20000'/></video>")["video"]["memory_mib"] == 32);
+  CHECK(!good("", "<video><model type='none'/></video>").contains("video"));
+  auto kernel = domain_of("<kernel>/k</kernel>", "<video/><input type='keyboard' bus='ps2'/>");
+  REQUIRE(kernel.has_value());
+  CHECK(leave_out(*kernel) == std::vector<std::string>{"ps2 keyboard"});
+}
+
+TEST_CASE("a pc refuses by the element's path what it has not") {
+  CHECK(names(refusal("@ firmware='efi'<boot dev='hd'/>", ""), "/domain/os/@firmware"));
+  CHECK(names(refusal("<loader type='pflash' readonly='yes'>/ovmf</loader>", ""), "/domain/os/loader/@type"));
+  CHECK(names(refusal("<loader>/b</loader><nvram>/vars</nvram>", ""), "/domain/os/nvram"));
+  CHECK(names(refusal("<loader secure='yes'>/b</loader>", ""), "/domain/os/loader/@secure"));
+  CHECK(names(refusal("<loader>/b</loader><kernel>/k</kernel>", ""), "/domain/os/loader"));
+  CHECK(names(refusal("", "<video><model type='cirrus'/></video>"), "/domain/devices/video/model/@type"));
+  CHECK(names(refusal("", "<video/><video/>"), "/domain/devices/video"));
+  CHECK(names(refusal("", "<input type='mouse' bus='virtio'/>"), "/domain/devices/input/@bus"));
+  CHECK(names(refusal("", "<graphics type='vnc' websocket='-1'/>"), "/domain/devices/graphics/@websocket"));
+  CHECK(names(refusal("", "<graphics type='vnc' powerControl='yes'/>"), "/domain/devices/graphics/@powerControl"));
+  CHECK(names(refusal("", "<graphics type='vnc' passwd='x' connected='fail'/>"), "/domain/devices/graphics/@connected"));
+  CHECK(names(refusal("", "<graphics type='vnc'><listen type='network' network='n'/></graphics>"),
+              "/domain/devices/graphics/listen/@type"));
+  CHECK(names(refusal("", "<graphics type='vnc'/><video><model type='none'/></video>"), "/domain/devices/graphics"));
+  CHECK(names(refusal("", "<graphics type='vnc'/><graphics type='vnc'/>"), "/domain/devices/graphics[2]"));
+  CHECK(names(refusal("", "<controller type='pci' model='pci-bridge'/>"), "one PCI bus"));
+  CHECK(names(refusal("", "<rng model='virtio'><backend model='random'/><address type='pci' slot='1' function='2'/></rng>"),
+              "/domain/devices/rng/address"));
+  CHECK(names(refusal("", "<rng model='virtio'><backend model='random'/><address type='pci' slot='1'/></rng>"),
+              "/domain/devices/rng/address"));
+  auto microvm = domain_of("", "");
+  REQUIRE(microvm.has_value());
+  microvm->os.machine = "microvm";
+  const auto machine = machine_json(*microvm, MachineFds());
+  REQUIRE(!machine.has_value());
+  CHECK(names(machine.error().message(), "/domain/os/kernel"));
+}
+
+TEST_CASE("what virt-install writes for a disk and a CD starts") {
+  auto config = domain_of("<boot dev='cdrom'/><boot dev='hd'/>", R"(
+    <emulator>/usr/libexec/lodge-vmm</emulator>
+    <disk type="file" device="disk"><source file="/d.img"/><target dev="hda" bus="ide"/></disk>
+    <disk type="file" device="cdrom"><source file="/i.iso"/><target dev="hdb" bus="ide"/><readonly/></disk>
+    <interface type="user"><mac address="00:16:3e:11:22:33"/><model type="virtio"/></interface>
+    <console type="pty"/>
+    <input type="tablet" bus="usb"/>
+    <graphics type="vnc" port="-1"/>
+    <video><model type="vga"/></video>)");
+  INFO((config ? "" : config.error().message()));
+  REQUIRE(config.has_value());
+  CHECK(leave_out(*config) == std::vector<std::string>{"usb tablet"});
+  const auto machine = machine_json(*config, MachineFds());
+  INFO((machine ? "" : machine.error().message()));
+  REQUIRE(machine.has_value());
+  CHECK((*machine)["disks"][1]["boot"] == 1);
+  CHECK((*machine)["disks"][0]["boot"] == 2);
+  CHECK((*machine)["disks"][1]["unit"] == 2);
+}
+
+TEST_CASE("what IDE drives and firmware cannot be is said at their definition") {
+  const auto said = [](std::string_view os, std::string_view devices) {
+    const auto config = domain_of(os, devices);
+    return config ? std::string() : config.error().message();
+  };
+  CHECK(names(said("", "<disk type='file' device='disk'><source file='/a'/><target dev='hda' bus='ide'/><readonly/></disk>"),
+              "readonly ide disks are not supported"));
+  CHECK(
+      names(said("", "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><address type='drive' bus='2'/></disk>"),
+            "an address on the IDE bus"));
+  CHECK(names(said("", "<disk type='file' device='cdrom'><driver queues='2'/><target dev='hda' bus='ide'/></disk>"),
+              "for virtio disks only"));
+  CHECK(names(said("", "<disk type='file' device='cdrom' model='virtio-transitional'><target dev='hda' bus='ide'/></disk>"),
+              "not supported for bus 'ide'"));
+  CHECK(names(said("", "<controller type='ide' index='1'/>"), "Only a single IDE controller"));
+  CHECK(names(said("<bootmenu enable='yes' timeout='65536'/>", ""), "[0,65535]"));
+  CHECK(names(said("<bios rebootTimeout='-2'/>", ""), "[-1,65535]"));
+  CHECK(names(said("<bios useserial='yes'/>", ""), "useserial"));
+  CHECK(names(said("<loader>bios.bin</loader>", ""), "must be absolute"));
+}
+
+}  // namespace lodge
