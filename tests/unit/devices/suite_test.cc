@@ -113,6 +113,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.options.drives.push_back(std::move(drive));
     return spec;
   }
+  if (name == "e1000") {
+    return E1000Spec{{.id = "net0", .port = must(open_none(1)), .mac = {0x52, 0x54, 0, 1, 2, 3}}};
+  }
   if (name == "virtio-rng") {
     RngSpec spec;
     spec.transport = transport("rng0", packed);
