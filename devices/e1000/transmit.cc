@@ -14,7 +14,6 @@ constexpr uint32_t kMaxDescriptors = 256;  // of one packet
 constexpr int kBatch = 64;
 constexpr size_t kTagAt = 12;
 constexpr size_t kTagBytes = 4;
-constexpr uint16_t kIpv6Type = 0x86DD;
 
 template <class T>
 T take(std::span<const std::byte> from, size_t at) {

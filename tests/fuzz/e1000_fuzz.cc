@@ -46,26 +46,31 @@ class Bench {
     card_->resume();
     return true;
   }
+  void turn_until(const bool& done) {
+    for (int turns = 0; turns < 20000; ++turns) {
+      if (done) {
+        return;
+      }
+      machine_.control->run_once(std::chrono::milliseconds(1));
+    }
+    require(false);  // it hangs
+  }
+  void come_to_rest() {
+    bool done = false;
+    card_->quiesce([&done] { done = true; });
+    turn_until(done);
+  }
   void quiesce() {
     if (!card_) {
       return;
     }
-    bool done = false;
-    card_->quiesce([&done] { done = true; });
-    for (int turns = 0; !done; ++turns) {
-      require(turns < 20000);  // it hangs
-      machine_.control->run_once(std::chrono::milliseconds(1));
-    }
+    come_to_rest();
     machine_.turn(4);
     machine_.root->unplug({3, 0});
     card_.reset();
   }
   void save_and_restore() {
-    bool done = false;
-    card_->quiesce([&done] { done = true; });
-    while (!done) {
-      machine_.control->run_once(std::chrono::milliseconds(1));
-    }
+    come_to_rest();
     const StateReader saved = fuzz::saved(*card_);
     quiesce();
     require(make(&saved));
