@@ -164,23 +164,22 @@ void FloppyController::piece_moved() {
   }
   s_.sector = static_cast<uint8_t>(s_.sector + s_.count - 1);
   const bool last = s_.sector >= byte(kLastSector);
+  const bool other_side =
+      last && (byte(0) & kMultiTrack) != 0 && s_.head == 0 && format()->heads > 1 && operation() != kReadTrack;
   if (operation() == kReadDeleted) {
     advance_ids();
     finish({.st2 = kControlMark});
-  } else if (s_.ended || (operation() == kVerify && last && (byte(0) & kMultiTrack) == 0)) {
+  } else if (s_.ended || (operation() == kVerify && last && !other_side)) {
     advance_ids();
     finish({});
   } else if (!last) {
     ++s_.sector;
     start_piece();
-  } else if ((byte(0) & kMultiTrack) != 0 && s_.head == 0 && format()->heads > 1 && operation() != kReadTrack) {
+  } else if (other_side) {
     s_.head = 1;
     s_.sector = 1;
     s_.command.at(kHead) = 1;
     start_piece();
-  } else if (operation() == kVerify) {
-    advance_ids();
-    finish({});
   } else {
     finish({.st0 = kAbnormal, .st1 = kEndOfCylinder});
   }
