@@ -32,7 +32,8 @@ constexpr std::array<uint8_t, 3> kToFiveButtons = {200, 200, 80};
 
 constexpr size_t kRoom = 64;
 constexpr size_t kRoomToReport = 16;
-constexpr int32_t kMost = 1 << 16;  // steps that add up
+constexpr int32_t kMost = 1 << 16;   // steps that add up
+constexpr int32_t kMostWheel = 128;  // a packet of the five-button mouse carries only eight of them
 
 }  // namespace
 
@@ -46,7 +47,7 @@ Ps2Mouse::Ps2Mouse(const Ps2MouseState& saved) : s_(saved) {
   }
   s_.right = std::clamp(s_.right, -kMost, kMost);
   s_.down = std::clamp(s_.down, -kMost, kMost);
-  s_.wheel = std::clamp(s_.wheel, -kMost, kMost);
+  s_.wheel = std::clamp(s_.wheel, -kMostWheel, kMostWheel);
 }
 
 void Ps2Mouse::send(uint8_t byte) {
@@ -177,8 +178,8 @@ std::optional<uint8_t> Ps2Mouse::take() {
 }
 
 void Ps2Mouse::move(int32_t right, int32_t down, int32_t wheel, uint8_t buttons) {
-  const auto gather = [](int32_t& sum, int32_t more) {
-    sum = static_cast<int32_t>(std::clamp<int64_t>(int64_t{sum} + more, -kMost, kMost));
+  const auto gather = [](int32_t& sum, int32_t more, int32_t most = kMost) {
+    sum = static_cast<int32_t>(std::clamp<int64_t>(int64_t{sum} + more, -most, most));
   };
   if (s_.reporting == 0) {  // nobody will want to know where it has been
     s_.buttons = buttons;
@@ -186,7 +187,7 @@ void Ps2Mouse::move(int32_t right, int32_t down, int32_t wheel, uint8_t buttons)
   }
   gather(s_.right, right);
   gather(s_.down, down);
-  gather(s_.wheel, wheel);
+  gather(s_.wheel, wheel, kMostWheel);
   s_.buttons = buttons;
   s_.changed = true;
   stream();  // a click must not be lost behind the next one
