@@ -70,7 +70,7 @@ set(CPACK_DEBIAN_PACKAGE_RELEASE "")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # libvirt0 brings the CPU models (cpu_map) and the schemas.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libvirt0, systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libvirt-clients, passt, iproute2, libvirt-daemon")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libvirt-clients, passt, iproute2, libvirt-daemon, tzdata")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libvirt-daemon-system, libsasl2-modules, virtinst, virt-manager, logrotate")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packages/debian/postinst ${PROJECT_SOURCE_DIR}/packages/debian/prerm

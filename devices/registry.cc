@@ -10,6 +10,14 @@
 namespace lodge {
 namespace {
 
+constexpr uint32_t kRtcGsi = 8;
+
+int64_t host_time() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 template <class T>
 Result<CreatedDevice> plain(Result<std::unique_ptr<T>> device) {
   if (!device) {
@@ -62,10 +70,12 @@ Result<CreatedDevice> create_cpu_hotplug(DeviceSpec& spec, const DeviceEnv& env,
 }
 
 Result<CreatedDevice> create_cmos_rtc(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
-  const auto& wanted = std::get<CmosRtcSpec>(spec);
-  return plain(CmosRtc::create(
-      env, {wanted.low_ram, wanted.high_ram, wanted.cpus, wanted.floppies},
-      [] { return static_cast<int64_t>(::time(nullptr)); }, saved));
+  auto& wanted = std::get<CmosRtcSpec>(spec);
+  CmosRtc::Options options{.board = {wanted.low_ram, wanted.high_ram, wanted.cpus, wanted.floppies},
+                           .offset_seconds = wanted.offset_seconds,
+                           .now = host_time,
+                           .time_set = std::move(wanted.time_set)};
+  return plain(CmosRtc::create(std::move(options), env, env.line(kRtcGsi), saved));
 }
 
 Result<CreatedDevice> create_i8042(DeviceSpec&, const DeviceEnv& env, const StateReader* saved) {

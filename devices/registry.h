@@ -69,6 +69,8 @@ struct CmosRtcSpec {
   uint64_t high_ram = 0;
   uint32_t cpus = 1;
   std::array<uint8_t, FloppyController::kDrives> floppies{};  // kinds (FloppyDriveKind)
+  int64_t offset_seconds = 0;
+  std::function<void(int64_t)> time_set = {};
 };
 struct I8042Spec {};
 struct DebugConsoleSpec {};

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
+#include "libvirt-driver/domains/clock.h"
 #include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/vcpus.h"
@@ -29,6 +30,17 @@ void give_up_start(Run& run) {
 }
 
 // Values in events may be text.
+// Signed, as events carry it.
+int64_t seconds_in(const Json& data, const char* key) {
+  const auto it = data.find(key);
+  int64_t value = 0;
+  if (it != data.end() && it->is_string()) {
+    const auto& text = it->get_ref<const std::string&>();
+    std::from_chars(text.data(), text.data() + text.size(), value);
+  }
+  return value;
+}
+
 uint64_t number_in(const Json& data, const char* key) {
   const auto it = data.find(key);
   if (it == data.end()) {
@@ -110,6 +122,9 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
     });
     events_.emit(VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
                  rpc::DomainEventCallbackBalloonChangeMsg{.callback_id = 0, .dom = who, .actual = kib});
+  } else if (name == "RTC_CHANGE") {
+    clock_changed(*this, domain, seconds_in(data, "offset"));
+    write_status(domain);
   } else if (name == "BLOCK_IO_ERROR") {
     const std::string alias = text_in(data, "device");
     const std::string action = text_in(data, "action");

@@ -1,6 +1,9 @@
 #include "libvirt-driver/domains/machine_json.h"
 
+#include <ctime>
+
 #include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/clock.h"
 #include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/vcpus.h"
 #include "libvirt-driver/host/offered.h"
@@ -303,6 +306,9 @@ Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   machine["memory"] = memory_json(config);
   TRY_VOID(add_boot(machine, config, fds));
   machine["smbios"] = smbios_json(config);
+  if (const int64_t offset = TRY(clock_offset(config.clock, ::time(nullptr))); offset != 0 && !is_microvm(config)) {
+    machine["clock"] = {{"offset_seconds", offset}};
+  }
   machine.update(ending_json(config));
   TRY_VOID(add_drives(machine, config, fds));
   TRY_VOID(add_chars(machine, config, fds));

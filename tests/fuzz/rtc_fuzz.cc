@@ -6,12 +6,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace lodge;
   test::TestMachine& machine = fuzz::machine();
   fuzz::Input in(data, size);
-  int64_t now = in.take<int32_t>();
+  int64_t now = in.take<int64_t>() & (INT64_MAX >> 1);
   const auto create = [&](const StateReader* saved) {
-    return CmosRtc::create(*machine.env, {kGiB, 5 * kGiB}, [&] { return now; }, saved);
+    return CmosRtc::create({.board = {kGiB, 5 * kGiB}, .now = [&] { return now; }}, *machine.env, machine.lines[8], saved);
   };
   if (in.take<uint8_t>() == 0xFF) {  // a hostile saved state
-    CmosRtcState state{in.take<uint8_t>(), {}, in.take<int64_t>()};
+    CmosRtcState state{in.take<uint8_t>(), {}, in.take<int64_t>(), in.take<uint8_t>()};
     std::ranges::copy(in.bytes(128), std::as_writable_bytes(std::span(state.ram)).begin());
     StateWriter out;
     out.put("rtc0", state);
@@ -29,7 +29,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto what = in.take<uint8_t>();
     const auto width = static_cast<uint8_t>(1U << (what & 1));
     switch (what >> 4) {
-      case 0: now += in.take<int32_t>(); break;
+      case 0: {
+        const int64_t step = in.take<int64_t>();  // nanoseconds; the host's clock may be set back
+        now = static_cast<int64_t>(static_cast<uint64_t>(now) + static_cast<uint64_t>(step)) & (INT64_MAX >> 1);
+        machine.control->run_once(std::chrono::nanoseconds(0));
+        break;
+      }
       case 1: device->reset(); break;
       case 2: {
         const StateReader saved = fuzz::saved(*device);

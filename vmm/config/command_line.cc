@@ -251,6 +251,7 @@ const std::array kOptions{
     Option{"balloon", "on[,deflate_on_oom=,...]", "memory balloon", apply_enabled<BalloonSettings, &MachineConfig::balloon>},
     Option{"smbios", "uuid=,manufacturer=,...", "SMBIOS system information",
            apply_part<SmbiosSettings, &MachineConfig::smbios>},
+    Option{"clock", "offset_seconds=N", "the battery-backed clock", apply_part<ClockSettings, &MachineConfig::clock>},
     Option{"debug-console", "", "print bytes written to port 0x402",
            [](RunRequest& r, const std::string&) -> Result<void> {
              r.config.debug_console = true;

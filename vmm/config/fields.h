@@ -211,6 +211,11 @@ void describe(Visitor& v, SmbiosSettings& s) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, ClockSettings& s) {
+  v.field("offset_seconds", "the guest's clock minus UTC", s.offset_seconds, Bounds{0, 100'000'000'000});
+}
+
+template <class Visitor>
 void describe(Visitor& v, LogLimit& s) {
   v.field("log", "inherited descriptor of a log or a character device's file (2: the monitor's own log)", s.log);
   v.field("max_size", "bytes that it may have (0: no limit)", s.max_size, Bounds{0, 1ULL << 40});
@@ -235,6 +240,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("balloon", "memory balloon", s.balloon);
   v.field("video", "screen", s.video);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
+  v.field("clock", "the battery-backed clock (pc)", s.clock);
   v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);
   v.field("debug_exit", "a write to port 0xf4 ends the monitor with status (value << 1) | 1", s.debug_exit);
   v.field("panic", "pvpanic device: the guest tells of its crash through port 0x505", s.panic);

@@ -63,6 +63,13 @@ class Reader {
         return;
       }
       member = json.get<int>();
+    } else if constexpr (std::is_same_v<T, int64_t>) {
+      const auto most = static_cast<int64_t>(bounds.most);
+      if (!json.is_number_integer() || json.get<int64_t>() < -most || json.get<int64_t>() > most) {
+        error_ = fmt::format("{}: must be a number from {} to {}", path, -most, most);
+        return;
+      }
+      member = json.get<int64_t>();
     } else if constexpr (std::is_integral_v<T>) {
       if (!json.is_number_unsigned() || json.get<uint64_t>() < bounds.least || json.get<uint64_t>() > bounds.most) {
         error_ = fmt::format("{}: must be a number from {} to {}", path, bounds.least, bounds.most);
@@ -164,6 +171,9 @@ Json schema_of(T& member, Bounds bounds) {
     schema = {{"type", "boolean"}, {"default", member}};
   } else if constexpr (std::is_same_v<T, int>) {
     schema = {{"type", "integer"}, {"minimum", -1}, {"default", member}};
+  } else if constexpr (std::is_same_v<T, int64_t>) {
+    const auto most = static_cast<int64_t>(bounds.most);
+    schema = {{"type", "integer"}, {"minimum", -most}, {"maximum", most}, {"default", member}};
   } else if constexpr (std::is_integral_v<T>) {
     schema = {{"type", "integer"}, {"minimum", bounds.least}, {"maximum", bounds.most}, {"default", member}};
   } else if constexpr (std::is_enum_v<T>) {

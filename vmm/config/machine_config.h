@@ -180,6 +180,10 @@ struct SmbiosSettings {
   std::string serial;
 };
 
+struct ClockSettings {
+  int64_t offset_seconds = 0;  // the guest's clock minus UTC
+};
+
 // How large an inherited log may become, and where its text moves when it is full (base/rotating_file.h).
 struct LogLimit {
   uint32_t log = 2;             // its descriptor: a log_fd, the fd of a file, or 2: the monitor's own log
@@ -204,6 +208,7 @@ struct MachineConfig {
   BalloonSettings balloon;
   VideoSettings video;
   SmbiosSettings smbios;
+  ClockSettings clock;
   bool debug_console = false;  // port 0x402, to standard error
   bool debug_exit = false;     // port 0xf4: exit status (value << 1) | 1
   bool panic = false;          // pvpanic: the guest reports its crash through port 0x505

@@ -60,6 +60,10 @@ class OptionSetter {
       member = TRY(parse_bool(value_));
     } else if constexpr (std::is_same_v<T, int>) {
       member = static_cast<int>(TRY(parse_number(value_, Bounds{0, 1'000'000})));
+    } else if constexpr (std::is_same_v<T, int64_t>) {
+      const bool negative = value_.starts_with('-');
+      const uint64_t size = TRY(parse_number(std::string_view(value_).substr(negative ? 1 : 0), bounds));
+      member = negative ? -static_cast<int64_t>(size) : static_cast<int64_t>(size);
     } else if constexpr (std::is_integral_v<T>) {
       member = static_cast<T>(TRY(parse_number(value_, bounds)));
     } else if constexpr (std::is_enum_v<T>) {

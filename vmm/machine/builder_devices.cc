@@ -88,11 +88,15 @@ Result<void> MachineBuilder::create_devices() {
     TRY_VOID(add_power());
     const uint64_t low = low_ram_end(ram_size());
     TRY_VOID(add_floppies());
-    CmosRtcSpec rtc{low, ram_size() - low, config_.cpu.count, {}};
+    CmosRtcSpec rtc{.low_ram = low,
+                    .high_ram = ram_size() - low,
+                    .cpus = config_.cpu.count,
+                    .offset_seconds = config_.clock.offset_seconds,
+                    .time_set = [machine = &machine_](int64_t offset) { machine->clock_set(offset); }};
     for (size_t unit = 0; machine_.floppy_ != nullptr && unit < rtc.floppies.size(); ++unit) {
       rtc.floppies.at(unit) = static_cast<uint8_t>(machine_.floppy_->kind(unit));
     }
-    TRY_VOID(add(rtc));
+    TRY_VOID(add(std::move(rtc)));
   } else {
     TRY_VOID(add(ReducedPowerSpec{kReducedPowerBase, kReducedEventGsi}));
     machine_.power_ = dynamic_cast<PowerDevice*>(machine_.devices_.back().get());

@@ -389,6 +389,21 @@ void Machine::tray_moved(std::string_view drive, bool open) {
   });
 }
 
+// A guest may set its clock as often as it likes; it is told once a second.
+void Machine::clock_set(int64_t offset) {
+  clock_offset_ = offset;
+  if (clock_told_.active()) {
+    return;
+  }
+  emit({"RTC_CHANGE", {{"offset", fmt::format("{}", offset)}}});
+  clock_told_ = control_.after(std::chrono::seconds(1), [this, offset] {
+    clock_told_ = {};
+    if (clock_offset_ != offset) {
+      clock_set(clock_offset_);
+    }
+  });
+}
+
 void Machine::block_error(const BlockErrorEvent& event) {
   static constexpr const char* kOperations[] = {"read", "write", "flush", "discard", "write-zeroes"};
   static constexpr const char* kActions[] = {"report", "ignore", "stop", "enospc"};

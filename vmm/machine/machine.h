@@ -162,6 +162,7 @@ class Machine {
   void balloon_changed(uint64_t inflated);              // any vCPU thread; bytes the guest gave
   void port_changed(std::string_view port, bool open);  // any I/O loop
   void tray_moved(std::string_view drive, bool open);   // any vCPU thread
+  void clock_set(int64_t offset_seconds);               // guest time minus UTC
   // machine_hotplug.cc
   struct Seat {
     std::string id;
@@ -230,6 +231,8 @@ class Machine {
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
   IrqchipState power_on_irqchip_;
   EventLoop::Timer route_timer_;
+  int64_t clock_offset_ = 0;
+  EventLoop::Timer clock_told_;  // active: the event was sent within the last second
 
   // Kept for resets.
   MappedFile kernel_;

@@ -1,52 +1,49 @@
 #include "devices/legacy/cmos_rtc/device.h"
 
 #include <algorithm>
-#include <ctime>
+
+#include "devices/legacy/cmos_rtc/calendar.h"
 
 namespace lodge {
 namespace {
 
-// Register numbers of the data sheet; 0x32 is the century byte of PCs.
-constexpr uint8_t kSeconds = 0x00;
-constexpr uint8_t kMinutes = 0x02;
-constexpr uint8_t kHours = 0x04;
-constexpr uint8_t kWeekday = 0x06;
-constexpr uint8_t kDay = 0x07;
-constexpr uint8_t kMonth = 0x08;
-constexpr uint8_t kYear = 0x09;
-constexpr uint8_t kStatusA = 0x0A;
-constexpr uint8_t kStatusB = 0x0B;
-constexpr uint8_t kStatusC = 0x0C;
-constexpr uint8_t kStatusD = 0x0D;
-constexpr uint8_t kCentury = 0x32;
-constexpr uint8_t kBinary = 0x04;   // status B: values are binary, not BCD
-constexpr uint8_t k24Hours = 0x02;  // status B
-constexpr uint8_t kHold = 0x80;     // status B: the guest is setting the time
-constexpr uint8_t kAfternoon = 0x80;
-constexpr int64_t kYear9999 = 253402300799;
+using namespace cmos;
 
-bool is_time(uint8_t index) {
-  return index == kSeconds || index == kMinutes || index == kHours || (index >= kWeekday && index <= kYear) ||
-         index == kCentury;
-}
+constexpr uint8_t kHold = 0x80;      // status B: the guest is setting the time
+constexpr uint8_t kUpdating = 0x80;  // status A
+constexpr uint8_t kInterrupts = 0x70;
+constexpr uint8_t kUpdateInterrupt = 0x10;
+constexpr int64_t kSecond = 1'000'000'000;
+
+bool is_alarm(uint8_t index) { return index == kSecondsAlarm || index == kMinutesAlarm || index == kHoursAlarm; }
 
 }  // namespace
 
-Result<std::unique_ptr<CmosRtc>> CmosRtc::create(const DeviceEnv& env, const Board& board, Now now,
+Result<std::unique_ptr<CmosRtc>> CmosRtc::create(Options options, const DeviceEnv& env, IrqLine& irq,
                                                  const StateReader* saved) {
-  std::unique_ptr<CmosRtc> self(new CmosRtc(std::move(now)));
+  if (options.offset_seconds < -kLastSecond || options.offset_seconds > kLastSecond) {
+    return fail("the clock cannot be {} seconds off", options.offset_seconds);
+  }
+  std::unique_ptr<CmosRtc> self(new CmosRtc(std::move(options), env.control, irq));
   self->reset();
-  self->describe_board(board);
-  if (saved != nullptr) {
-    auto state = TRY(saved->get<CmosRtcState>("rtc0"));
-    if (state.offset_seconds < -kYear9999 || state.offset_seconds > kYear9999) {
-      return fail("saved clock is {} seconds off", state.offset_seconds);
-    }
-    if (state.index >= state.ram.size()) {
-      return fail("saved clock has register {} selected", state.index);
-    }
+  self->describe_board(self->options_.board);
+  {
     const Lock lock(self->mutex_);
-    self->state_ = state;
+    self->state_.offset_seconds = self->options_.offset_seconds;
+    if (saved != nullptr) {
+      auto state = TRY(saved->get<CmosRtcState>("rtc0"));
+      if (state.offset_seconds < -kLastSecond || state.offset_seconds > kLastSecond) {
+        return fail("saved clock is {} seconds off", state.offset_seconds);
+      }
+      if (state.index >= state.ram.size()) {
+        return fail("saved clock has register {} selected", state.index);
+      }
+      state.flags &= kInterrupts;
+      self->state_ = state;
+      self->quiet_ = true;  // resume() follows
+    }
+    self->told_offset_ = self->state_.offset_seconds;
+    self->start_watching();
   }
   self->mapping_ = TRY(env.pio.add(0x70, 2, "rtc0", unowned(*self)));
   return self;
@@ -78,86 +75,63 @@ void CmosRtc::describe_board(const Board& board) {
   state_.ram[0x3D] = 0x32;
 }
 
-uint8_t CmosRtc::encode(int value) const {
-  return static_cast<uint8_t>((state_.ram[kStatusB] & kBinary) != 0 ? value : value / 10 * 16 + value % 10);
-}
+bool CmosRtc::held() const { return (state_.ram[kStatusB] & kHold) != 0; }
 
-int CmosRtc::decode(uint8_t value) const {
-  return (state_.ram[kStatusB] & kBinary) != 0 ? value : (value >> 4) * 10 + (value & 15);
-}
+int64_t CmosRtc::guest_second(int64_t now) const { return now / kSecond + state_.offset_seconds; }
 
-void CmosRtc::load_time() {
-  const time_t when = static_cast<time_t>(std::clamp<int64_t>(now_() + state_.offset_seconds, 0, kYear9999));
-  tm t{};
-  ::gmtime_r(&when, &t);
-  state_.ram[kSeconds] = encode(t.tm_sec);
-  state_.ram[kMinutes] = encode(t.tm_min);
-  if ((state_.ram[kStatusB] & k24Hours) != 0) {
-    state_.ram[kHours] = encode(t.tm_hour);
-  } else {
-    const int twelve = t.tm_hour % 12 == 0 ? 12 : t.tm_hour % 12;
-    state_.ram[kHours] = static_cast<uint8_t>(encode(twelve) | (t.tm_hour >= 12 ? kAfternoon : 0));
-  }
-  state_.ram[kWeekday] = encode(t.tm_wday + 1);
-  state_.ram[kDay] = encode(t.tm_mday);
-  state_.ram[kMonth] = encode(t.tm_mon + 1);
-  state_.ram[kYear] = encode((t.tm_year + 1900) % 100);
-  state_.ram[kCentury] = encode((t.tm_year + 1900) / 100);
-}
+void CmosRtc::load_time() { cmos::load_time(state_.ram, guest_second(options_.now())); }
 
+// What the guest writes may be no date at all; the saved state is bounded, so this is.
 void CmosRtc::store_time() {
-  tm t{};
-  t.tm_sec = decode(state_.ram[kSeconds]);
-  t.tm_min = decode(state_.ram[kMinutes]);
-  const uint8_t hours = state_.ram[kHours];
-  if ((state_.ram[kStatusB] & k24Hours) != 0) {
-    t.tm_hour = decode(hours);
-  } else {
-    t.tm_hour = decode(hours & 0x7F) % 12 + ((hours & kAfternoon) != 0 ? 12 : 0);
-  }
-  t.tm_mday = decode(state_.ram[kDay]);
-  t.tm_mon = decode(state_.ram[kMonth]) - 1;
-  t.tm_year = decode(state_.ram[kCentury]) * 100 + decode(state_.ram[kYear]) - 1900;
-  const time_t when = ::timegm(&t);  // out-of-range fields are carried over, as a counter chain would
-  // What the guest writes may be no date at all; the saved state is bounded, so this is.
-  state_.offset_seconds = std::clamp<int64_t>(static_cast<int64_t>(when) - now_(), -kYear9999, kYear9999);
+  const int64_t offset = stored_time(state_.ram) - options_.now() / kSecond;
+  state_.offset_seconds = std::clamp<int64_t>(offset, -kLastSecond, kLastSecond);
+  start_watching();  // a jump is no time that has passed
 }
 
 uint8_t CmosRtc::read_register(uint8_t index) {
-  if (is_time(index) && (state_.ram[kStatusB] & kHold) == 0) {
+  if (is_time(index) && !held()) {
     load_time();
   }
   switch (index) {
-    case kStatusC: return 0;
+    case kStatusA: return static_cast<uint8_t>(state_.ram[kStatusA] | (in_update() ? kUpdating : 0));
+    case kStatusC: return take_flags();
     case kStatusD: return 0x80;  // the battery is good
     default: return state_.ram[index];
   }
 }
 
-void CmosRtc::write_register(uint8_t index, uint8_t value) {
-  switch (index) {
-    case kStatusC:
-    case kStatusD: return;
-    case kStatusA: state_.ram[kStatusA] = value & 0x7F; return;  // the update flag cannot be set
-    case kStatusB:
-      if ((state_.ram[kStatusB] & kHold) == 0) {
-        load_time();
-      } else if ((value & kHold) == 0) {
-        state_.ram[kStatusB] = value;
-        store_time();
-        return;
-      }
-      state_.ram[kStatusB] = value;
-      return;
-    default: break;
+void CmosRtc::write_status_b(uint8_t value) {
+  if (!held()) {
+    load_time();
   }
-  if (is_time(index) && (state_.ram[kStatusB] & kHold) == 0) {
+  const bool set = held() && (value & kHold) == 0;
+  state_.ram[kStatusB] = (value & kHold) != 0 ? static_cast<uint8_t>(value & ~kUpdateInterrupt) : value;
+  if (set) {
+    store_time();
+  }
+}
+
+void CmosRtc::write_register(uint8_t index, uint8_t value) {
+  if (index == kStatusC || index == kStatusD) {
+    return;
+  }
+  catch_up();  // under the old rules
+  if (index == kStatusB) {
+    write_status_b(value);
+  } else if (index == kStatusA) {
+    state_.ram[kStatusA] = value & 0x7F;  // the update flag cannot be set
+  } else if (is_time(index) && !held()) {
     load_time();
     state_.ram[index] = value;
     store_time();
-    return;
+  } else {
+    state_.ram[index] = value;
   }
-  state_.ram[index] = value;
+  if (index <= kStatusB || is_time(index)) {
+    update_line();
+    armed_ = armed_ && !(index == kStatusA || index == kStatusB || is_alarm(index) || is_time(index));
+    ask_for_timer();
+  }
 }
 
 uint64_t CmosRtc::io_read(IoAccess access) {
@@ -182,8 +156,11 @@ void CmosRtc::save(StateWriter& out) const {
 void CmosRtc::reset() {
   const Lock lock(mutex_);
   state_.index = 0;
+  state_.flags = 0;
   state_.ram[kStatusA] = 0x26;
   state_.ram[kStatusB] = k24Hours;
+  armed_ = false;  // what the timer finds is nothing enabled
+  update_line();
 }
 
 }  // namespace lodge

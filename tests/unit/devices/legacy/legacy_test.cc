@@ -1,9 +1,8 @@
-// UART, clock and power registers: what the guests of tests/guests cannot see from inside (interrupt lines, time, power
+// UART and power registers: what the guests of tests/guests cannot see from inside (interrupt lines, power
 // events).
 #include <catch2/catch.hpp>
 
 #include "devices/chipset/power/device.h"
-#include "devices/legacy/cmos_rtc/device.h"
 #include "devices/legacy/debug_ports/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/legacy/pvpanic/device.h"
@@ -201,130 +200,6 @@ TEST_CASE("uart_state_with_too_many_bytes_is_refused") {
   out.put("serial0", Uart16550State{.receive = std::vector<uint8_t>(17)});
   const auto reader = must(StateReader::parse(out.bytes()));
   CHECK_THROWS(Serial(&reader));
-}
-
-namespace {
-
-struct Clock {
-  explicit Clock(uint64_t low = 512 * kMiB, uint64_t high = 0, const StateReader* saved = nullptr)
-      : device(must(CmosRtc::create(*machine.env, {low, high}, [this] { return now; }, saved))) {}
-  uint64_t get(uint8_t index) {
-    machine.out(0x70, index);
-    return machine.in(0x71);
-  }
-  void set(uint8_t index, uint8_t value) {
-    machine.out(0x70, index);
-    machine.out(0x71, value);
-  }
-  TestMachine machine;
-  int64_t now = 1709210096;  // 2024-02-29 12:34:56 UTC, a Thursday
-  std::unique_ptr<CmosRtc> device;
-};
-
-}  // namespace
-
-TEST_CASE("rtc_shows_the_time_in_every_format") {
-  Clock clock;
-  CHECK(clock.get(0x00) == 0x56);
-  CHECK(clock.get(0x02) == 0x34);
-  CHECK(clock.get(0x04) == 0x12);
-  CHECK(clock.get(0x06) == 5);
-  CHECK(clock.get(0x07) == 0x29);
-  CHECK(clock.get(0x08) == 0x02);
-  CHECK(clock.get(0x09) == 0x24);
-  CHECK(clock.get(0x32) == 0x20);
-  clock.set(0x0B, 0x06);
-  CHECK(clock.get(0x00) == 56);
-  CHECK(clock.get(0x07) == 29);
-  clock.set(0x0B, 0x00);  // BCD, twelve hours
-  CHECK(clock.get(0x04) == 0x92);
-  clock.now -= 12 * 3600;
-  CHECK(clock.get(0x04) == 0x12);
-  clock.now += 3600;
-  CHECK(clock.get(0x04) == 0x01);
-  CHECK((clock.get(0x0A) & 0x80) == 0);
-  CHECK(clock.get(0x0D) == 0x80);
-}
-
-TEST_CASE("rtc_takes_a_new_time_and_runs_on_from_it") {
-  Clock clock;
-  clock.set(0x0B, 0x82);  // hold
-  const uint8_t values[][2] = {{0x00, 0x59}, {0x02, 0x59}, {0x04, 0x23}, {0x07, 0x31},
-                               {0x08, 0x12}, {0x09, 0x99}, {0x32, 0x19}};
-  for (const auto& [index, value] : values) {
-    clock.set(index, value);
-  }
-  clock.now += 5;  // held: no time passes in the registers
-  CHECK(clock.get(0x00) == 0x59);
-  clock.set(0x0B, 0x02);
-  CHECK(clock.get(0x09) == 0x99);
-  clock.now += 1;
-  CHECK(clock.get(0x00) == 0x00);
-  CHECK(clock.get(0x09) == 0x00);
-  CHECK(clock.get(0x32) == 0x20);
-  CHECK(clock.get(0x06) == 7);  // 2000-01-01, a Saturday
-  clock.device->reset();
-  CHECK(clock.get(0x09) == 0x00);  // the battery keeps it
-}
-
-TEST_CASE("rtc_sizes_of_memory_are_those_firmware_expects") {
-  Clock small(512 * kMiB);
-  CHECK((small.get(0x34) | small.get(0x35) << 8) == (512 - 16) * 16);
-  CHECK((small.get(0x30) | small.get(0x31) << 8) == 0xFFFF);
-  CHECK((small.get(0x15) | small.get(0x16) << 8) == 640);
-  CHECK((small.get(0x5B) | small.get(0x5C) << 8 | small.get(0x5D) << 16) == 0);
-  Clock big(3 * kGiB, 5 * kGiB + 64 * kKiB);
-  CHECK((big.get(0x5B) | big.get(0x5C) << 8 | big.get(0x5D) << 16) == 5 * 16384 + 1);
-  Clock huge(3 * kGiB, 8 * kGiB * 1024);
-  CHECK((huge.get(0x5B) | huge.get(0x5C) << 8 | huge.get(0x5D) << 16) == 0xFFFFFF);
-}
-
-TEST_CASE("rtc_keeps_bytes_and_survives_nonsense_times") {
-  Clock clock;
-  for (int index = 0x0E; index < 0x80; ++index) {
-    if (index != 0x32) {
-      clock.set(static_cast<uint8_t>(index), static_cast<uint8_t>(index ^ 0x55));
-      CHECK(clock.get(static_cast<uint8_t>(index | 0x80)) ==
-            static_cast<uint64_t>(index ^ 0x55));  // bit 7 is not part of the number
-    }
-  }
-  for (int value = 0; value < 256; ++value) {
-    for (const uint8_t index : {0, 2, 4, 6, 7, 8, 9, 0x0A, 0x0B, 0x0C, 0x0D, 0x32}) {
-      clock.set(index, static_cast<uint8_t>(value));
-      (void)clock.get(index);
-    }
-  }
-}
-
-TEST_CASE("rtc_set_to_an_impossible_century_can_still_be_restored") {
-  Clock clock;
-  clock.set(0x0B, 0x06);
-  clock.set(0x32, 0xFF);
-  StateWriter out;
-  clock.device->save(out);
-  const auto reader = must(StateReader::parse(out.bytes()));
-  Clock second(512 * kMiB, 0, &reader);
-  CHECK(second.get(0x0D) == 0x80);
-}
-
-TEST_CASE("rtc_state_restores_bytes_and_offset_and_bounds_it") {
-  Clock clock;
-  clock.set(0x09, 0x30);
-  clock.set(0x40, 0x77);
-  StateWriter out;
-  clock.device->save(out);
-  const auto reader = must(StateReader::parse(out.bytes()));
-  Clock second(512 * kMiB, 0, &reader);
-  CHECK(second.get(0x09) == 0x30);
-  CHECK(second.get(0x40) == 0x77);
-  StateWriter bad;
-  bad.put("rtc0", CmosRtcState{.offset_seconds = INT64_MIN});
-  const auto bad_reader = must(StateReader::parse(bad.bytes()));
-  CHECK_THROWS(Clock(512 * kMiB, 0, &bad_reader));
-  StateWriter bad_index;
-  bad_index.put("rtc0", CmosRtcState{.index = 128});
-  const auto bad_index_reader = must(StateReader::parse(bad_index.bytes()));
-  CHECK_THROWS(Clock(512 * kMiB, 0, &bad_index_reader));
 }
 
 TEST_CASE("fixed_power_button_raises_the_sci_until_cleared") {
