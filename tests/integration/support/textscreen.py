@@ -1,0 +1,44 @@
+"""Reads the text on a PC's screen in a text mode: pictures of characters, compared with the VGA BIOS's own font."""
+import functools
+
+VGA_BIOS = "/usr/share/seabios/vgabios-stdvga.bin"
+HEIGHT = 16  # of a character
+LETTER_A = bytes.fromhex("00001038 6cc6c6fe c6c6c6c6 00000000")
+COLUMNS = 80
+
+
+@functools.cache
+def font():
+    """Rows of a character (bytes, the highest bit left) -> the character, for what a keyboard has."""
+    with open(VGA_BIOS, "rb") as file:
+        image = file.read()
+    begin = image.index(LETTER_A) - ord("A") * HEIGHT
+    glyphs = {image[begin + code * HEIGHT : begin + (code + 1) * HEIGHT]: chr(code) for code in range(33, 127)}
+    glyphs[bytes(HEIGHT)] = " "
+    return glyphs
+
+
+def read(width, height, pixels):
+    """The lines of a picture (four bytes for each pixel, as Rfb has it) whose characters are 8 or 9 pixels wide; what is no
+    character of the font is a question mark. Empty if no text mode has this size."""
+    cell = width // COLUMNS
+    if width % COLUMNS or cell not in (8, 9) or height % HEIGHT:
+        return []
+    known = {}  # eight pixels and the background -> their bits
+    lines = []
+    for top in range(0, height, HEIGHT):
+        line = []
+        for left in range(0, width, cell):
+            at = (top * width + left) * 4
+            background = bytes(pixels[at : at + 4])
+            rows = bytearray()
+            for row in range(HEIGHT):
+                piece = bytes(pixels[at + row * width * 4 : at + row * width * 4 + 32])
+                bits = known.get((piece, background))
+                if bits is None:
+                    bits = sum(0x80 >> i for i in range(8) if piece[i * 4 : i * 4 + 4] != background)
+                    known[piece, background] = bits
+                rows.append(bits)
+            line.append(font().get(bytes(rows), "?"))
+        lines.append("".join(line).rstrip())
+    return lines
