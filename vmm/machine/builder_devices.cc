@@ -170,7 +170,7 @@ Result<void> MachineBuilder::add_chipset() {
   TRY_VOID(add_at(IsaBridgeSpec{machine_.pirqs_.get()}, {kPcChipsetSlot, 0}, false));
   TRY_VOID(add(FwCfgSpec{}));
   machine_.fw_cfg_ = dynamic_cast<FwCfg*>(machine_.devices_.back().get());
-  return {};
+  return add_flash();
 }
 
 // Where a kernel is booted directly, nobody types.
@@ -372,6 +372,11 @@ AcpiConfig MachineBuilder::acpi_config() const {
   }
   acpi.pci = std::move(pci);
   acpi.fixed.i8042 = firmware();  // without it, only the controller's reset line is there
+  if (uefi()) {
+    acpi.fixed.pm1a_event = kUefiPmBase;
+    acpi.fixed.pm1a_control = kUefiPmBase + (FixedPower::kPm1Control - FixedPower::kPm1Event);
+    acpi.fixed.pm_timer = kUefiPmBase + (FixedPower::kTimer - FixedPower::kPm1Event);
+  }
   acpi.fixed.vga = config_.video.enabled;
   acpi.fixed.floppy = machine_.floppy_ != nullptr;
   if (firmware()) {
