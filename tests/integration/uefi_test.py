@@ -59,22 +59,22 @@ def test_a_disk_with_a_system_partition_boots(vmm, tmp_path, root_disk, bus):
     machine.power_down()
 
 
-def test_variables_are_kept_in_their_file(vmm, tmp_path):
+def test_variables_are_kept_in_their_file(vmm, tmp_path, root_disk):
     """What a guest writes is there in the next run, whose monitor is another; also when the first one was killed."""
     vars_file = uefi.new_vars(f"{tmp_path}/vars.fd")
-    machine = with_kernel(vmm, f"vars={vars_file}")
+    machine = with_kernel(vmm, f"vars={vars_file}", disks=[root_disk])
     machine.guest.run(uefi.WRITE % "kept")
     assert machine.guest.run(uefi.READ) == "kept"
     machine.kill()
-    machine = with_kernel(vmm, f"vars={vars_file}")
+    machine = with_kernel(vmm, f"vars={vars_file}", disks=[root_disk])
     assert machine.guest.run(uefi.READ) == "kept"
     machine.power_down()
 
 
-def test_without_a_file_they_are_forgotten(vmm, tmp_path):
+def test_without_a_file_they_are_forgotten(vmm, tmp_path, root_disk):
     """They last as long as the guest: over a reset and through a saved file, not into the next run."""
     saved = f"{tmp_path}/guest.save"
-    machine = with_kernel(vmm)
+    machine = with_kernel(vmm, disks=[root_disk])
     machine.guest.run(uefi.WRITE % "in memory")
     machine.control.execute("save", {"path": saved, "quit": True}, timeout=BOOT_SECONDS)
     assert machine.wait_exit() == 0
@@ -87,7 +87,7 @@ def test_without_a_file_they_are_forgotten(vmm, tmp_path):
     again.guest.wait_until_up(BOOT_SECONDS)
     assert again.guest.run(uefi.READ) == "after the restore"
     again.kill()
-    machine = with_kernel(vmm)
+    machine = with_kernel(vmm, disks=[root_disk])
     assert machine.guest.try_run(uefi.READ)[0] != 0
 
 
