@@ -71,7 +71,7 @@ def system_partition(folder, name, append, menu=""):
     )
     size = sum(os.stat(path).st_size for path in (loader, places.KERNEL, places.INITRD))
     with open(image, "wb") as file:
-        file.truncate((size + (16 << 20)) & ~((1 << 20) - 1))
+        file.truncate((size + (64 << 20)) & ~((1 << 20) - 1))
     start = 1 << 20
     table = "label: gpt\nstart=2048, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B\n"
     subprocess.run(["sfdisk", "-q", image], input=table.encode(), check=True, capture_output=True)
