@@ -6,13 +6,6 @@ from support import places, uefi
 from support.uefi import BOOT_SECONDS
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _calm():
-    """UEFI in the test bed."""
-    with uefi.calm_timer():
-        yield
-
-
 def firmware(vmm, *keys, extra=(), **more):
     """A pc that starts with UEFI."""
     more = {"kernel": None, "initrd": None, "memory": 512} | more

@@ -2,7 +2,6 @@
 import os
 import stat
 
-import pytest
 from support import places, uefi
 from support.daemon import Console, monitors
 
@@ -13,13 +12,6 @@ DOMAIN = """<domain type='kvm'><name>uefi</name><memory unit='MiB'>512</memory>
   <devices><serial type='pty'/>
     <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='%s'/><target dev='vda' bus='virtio'/><readonly/></disk>
   </devices></domain>"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _calm():
-    """UEFI in the test bed."""
-    with uefi.calm_timer():
-        yield
 
 
 def define(daemon, xml):

@@ -1,5 +1,4 @@
 """What UEFI starts with: files of variables, disks with an EFI system partition."""
-import contextlib
 import os
 import shutil
 import subprocess
@@ -15,30 +14,6 @@ VARIABLE = "/sys/firmware/efi/efivars/LodgeTest-6a2b8c7e-1f0d-4b53-9d7a-0c35e1a0
 # Non-volatile, for boot services and the running system; then the text.
 WRITE = rf"{MOUNT} printf '\007\000\000\000%s' > {VARIABLE}"
 READ = f"{MOUNT} tail -c +5 {VARIABLE}"
-
-
-KVM_TIMER = "/sys/module/kvm/parameters/min_timer_period_us"
-
-
-@contextlib.contextmanager
-def calm_timer():
-    """In the test bed: the ticks of guests' periodic timers come 200 ms apart at least, while this lasts.
-
-    UEFI writes CR8 at the end of each interrupt. The bed's emulator ends when the next one is already waiting then, as it is
-    when a tick takes longer than UEFI's 10 ms (tests/sandbox/README.md).
-    """
-    with open("/proc/cmdline") as file:
-        in_bed = "lodge.agent=" in file.read()
-    if not in_bed:
-        yield
-        return
-    with open(KVM_TIMER) as file:
-        before = file.read()
-    for value in ("200000", before):
-        with open(KVM_TIMER, "w") as file:
-            file.write(value)
-        if value != before:
-            yield
 
 
 def options(*keys):
