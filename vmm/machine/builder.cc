@@ -53,6 +53,15 @@ Result<Topology> choose_topology(const CpuSettings& cpu) {
   return topology;
 }
 
+// By leaf 0x80000008, whose lowest byte is the number of address bits.
+uint64_t address_end(std::span<const kvm_cpuid_entry2> cpuid) {
+  constexpr uint32_t kSizes = 0x8000'0008;
+  constexpr uint32_t kFewest = 36;
+  constexpr uint32_t kMost = 52;
+  const auto it = std::ranges::find(cpuid, kSizes, &kvm_cpuid_entry2::function);
+  return uint64_t{1} << (it != cpuid.end() ? std::clamp(it->eax & 0xFF, kFewest, kMost) : kFewest);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, EventLoop& control, Hooks hooks,
@@ -221,6 +230,7 @@ Result<void> MachineBuilder::create_vcpus() {
     map = TRY(CpuMap::load());
   }
   const CpuidTable table = TRY_CONTEXT(CpuidTable::create(cpu, host, map ? &*map : nullptr), "CPU");
+  machine_.address_end_ = address_end(table.for_vcpu(0));
   for (uint32_t i = 0; i < possible_cpus(config_.cpu); ++i) {
     auto vcpu = TRY(KvmVcpu::create(*machine_.vm_, x2apic_id(topology_, i), table.for_vcpu(i), table.feature_msrs(),
                                     machine_.msr_list_, config_.cpu.tsc_khz));

@@ -354,6 +354,10 @@ AcpiConfig MachineBuilder::acpi_config() const {
   pci.window32 = {kPciWindow32, firmware() ? kPciWindow32FirmwareSize : kPciWindow32Size};
   const uint64_t above = align_up(high_ram_end(ram_size()), kPciWindow64Size);
   pci.window64 = {above, kPciWindow64Size};
+  if (uefi()) {
+    const uint64_t low = std::max(low_ram_end(ram_size()), kUefiPciWindow32);
+    pci.window32 = {low, kPciWindow32 + kPciWindow32FirmwareSize - low};
+  }
   pci.gsi = [](uint32_t slot, uint32_t pin) { return kFirstPciGsi + (slot + pin) % 8; };
   pci.hotplug = AcpiHotplug{
       .registers = pc() ? AcpiRegister{AcpiSpace::io, kHotplugPort} : AcpiRegister{AcpiSpace::memory, kHotplugBase},

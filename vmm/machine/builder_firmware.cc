@@ -79,6 +79,9 @@ void MachineBuilder::prepare_firmware_boot() {
     for (uint32_t i = 0; i < acpi.cpus.size(); ++i) {
       acpi.cpus[i].enabled = is_present(machine->config_.cpu, i);
     }
+    if (machine->config_.firmware.kind == FirmwareKind::uefi && acpi.pci->window64.base < machine->address_end_) {
+      acpi.pci->window64.size = machine->address_end_ - acpi.pci->window64.base;
+    }
     machine->fw_cfg_->offer(TRY(firmware_items(
         machine->config_, topology, acpi, {machine->kernel_.bytes(), machine->initrd_.bytes(), machine->option_roms_})));
     return std::nullopt;  // the processor begins in the firmware

@@ -32,6 +32,8 @@ inline constexpr uint32_t kSciGsi = 9;
 inline constexpr uint32_t kVideoMemorySlot = 32;
 inline constexpr uint32_t kFlashSlot = 33;
 
+// UEFI places BARs itself: below 4 GiB from there or from the end of RAM on, above anywhere.
+inline constexpr uint64_t kUefiPciWindow32 = 0x8000'0000;
 // UEFI puts the PM block there, a BIOS where FixedPower::kPm1Event is.
 inline constexpr uint16_t kUefiPmBase = 0xB000;
 

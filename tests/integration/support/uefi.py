@@ -13,7 +13,7 @@ MOUNT = "modprobe efivarfs; mount -t efivarfs efivarfs /sys/firmware/efi/efivars
 VARIABLE = "/sys/firmware/efi/efivars/LodgeTest-6a2b8c7e-1f0d-4b53-9d7a-0c35e1a0f001"
 # Non-volatile, for boot services and the running system; then the text.
 WRITE = rf"{MOUNT} printf '\007\000\000\000%s' > {VARIABLE}"
-READ = f"{MOUNT} tail -c +5 {VARIABLE}"
+READ = f"{MOUNT} tail -c +5 {VARIABLE} && echo"
 
 
 def options(*keys):
