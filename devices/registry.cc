@@ -58,6 +58,10 @@ Result<CreatedDevice> create_fw_cfg(DeviceSpec&, const DeviceEnv& env, const Sta
   return plain(FwCfg::create(env, saved));
 }
 
+Result<CreatedDevice> create_nor_flash(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return plain(NorFlash::create(std::move(std::get<NorFlashSpec>(spec).options), env, saved));
+}
+
 Result<CreatedDevice> create_pci_hotplug(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<PciHotplugSpec>(spec);
   return plain(PciHotplug::create(wanted.ports ? env.pio : env.mmio, wanted.base, std::move(wanted.hooks), saved));
@@ -130,6 +134,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"host-bridge", create_host_bridge},
     {"isa-bridge", create_isa_bridge},
     {"fw-cfg", create_fw_cfg},
+    {"nor-flash", create_nor_flash},
     {"pci-hotplug", create_pci_hotplug},
     {"cpu-hotplug", create_cpu_hotplug},
     {"cmos-rtc", create_cmos_rtc},

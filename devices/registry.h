@@ -18,6 +18,7 @@
 #include "devices/core/device.h"
 #include "devices/display/vga/device.h"
 #include "devices/e1000/device.h"
+#include "devices/flash/device.h"
 #include "devices/floppy/controller.h"
 #include "devices/ide/device.h"
 #include "devices/input/ps2/controller.h"
@@ -53,6 +54,9 @@ struct IsaBridgeSpec {
   PirqRouter* router = nullptr;
 };
 struct FwCfgSpec {};
+struct NorFlashSpec {
+  NorFlash::Options options;
+};
 struct PciHotplugSpec {
   bool ports = false;  // the registers are I/O ports, else memory
   uint64_t base = 0;
@@ -105,9 +109,9 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
 using DeviceSpec =
-    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
-                 CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec, IdeSpec,
-                 FloppySpec, E1000Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec, PciHotplugSpec,
+                 CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec,
+                 IdeSpec, FloppySpec, E1000Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -11,23 +11,39 @@ std::unexpected<CallError> unsupported(std::string_view path, std::string_view w
   return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "/domain/os/{}: {}", path, why);
 }
 
-Answer<void> check_firmware(const OsConfig& os) {
-  constexpr std::string_view kBiosOnly = "this version of Lodge has a BIOS, no UEFI; leave it out, or use firmware='bios'";
-  if (os.firmware == Firmware::efi) {
-    return unsupported("@firmware", kBiosOnly);
+Answer<void> check_uefi(const OsConfig& os) {
+  if (!os.loader_type.empty() && os.loader_type != "pflash") {
+    return unsupported("loader/@type", "UEFI is on a flash; use type='pflash', or leave it out");
   }
+  if (os.loader_readonly == YesNo::no) {
+    return unsupported("loader/@readonly", "the firmware's code cannot be written; use readonly='yes'");
+  }
+  for (const auto& [path, format] : {std::pair{"loader/@format", &os.loader_format}, {"nvram/@format", &os.nvram_format}}) {
+    if (!format->empty() && *format != "raw") {
+      return unsupported(path, "this version of Lodge has only 'raw'; leave it out");
+    }
+  }
+  return {};
+}
+
+Answer<void> check_bios(const OsConfig& os) {
+  constexpr std::string_view kUefiOnly = "is for UEFI; leave it out, or use firmware='efi'";
   if (!os.loader_type.empty() && os.loader_type != "rom") {
-    return unsupported("loader/@type", kBiosOnly);
-  }
-  if (os.loader_secure == YesNo::yes) {
-    return unsupported("loader/@secure", kBiosOnly);
+    return unsupported("loader/@type", "is neither 'rom' nor 'pflash'");
   }
   if (!os.nvram.empty() || !os.nvram_template.empty()) {
-    return unsupported("nvram", kBiosOnly);
+    return unsupported("nvram", kUefiOnly);
   }
   const bool features = std::ranges::any_of(os.firmware_features,
                                             [](const FirmwareFeature& feature) { return feature.enabled == YesNo::yes; });
-  return features ? Answer<void>(unsupported("firmware/feature", kBiosOnly)) : Answer<void>();
+  return features ? Answer<void>(unsupported("firmware/feature", kUefiOnly)) : Answer<void>();
+}
+
+Answer<void> check_firmware(const OsConfig& os) {
+  if (os.loader_secure == YesNo::yes) {
+    return unsupported("loader/@secure", "this version of Lodge has no Secure Boot; use secure='no'");
+  }
+  return is_uefi(os) ? check_uefi(os) : check_bios(os);
 }
 
 Json kernel_json(const OsConfig& os, const MachineFds& fds) {
@@ -43,7 +59,12 @@ Json kernel_json(const OsConfig& os, const MachineFds& fds) {
 }
 
 Json firmware_json(const OsConfig& os, const MachineFds& fds) {
-  Json firmware{{"kind", "bios"}, {"path", firmware_image(os)}, {"fd", fds.firmware}};
+  Json firmware{{"kind", is_uefi(os) ? "uefi" : "bios"}, {"path", firmware_image(os)}, {"fd", fds.firmware}};
+  if (is_uefi(os)) {
+    const bool kept = !os.nvram.empty();
+    firmware[kept ? "vars" : "vars_template"] = kept ? os.nvram : os.nvram_template;
+    firmware[kept ? "vars_fd" : "vars_template_fd"] = fds.nvram;
+  }
   firmware["serial"] = os.useserial == YesNo::yes;
   firmware["menu"] = os.boot_menu == YesNo::yes;
   if (os.boot_menu_timeout_ms) {
@@ -108,9 +129,12 @@ Answer<void> add_boot(Json& machine, const DomainConfig& config, const MachineFd
   if (is_microvm(config)) {
     return unsupported("kernel",
                        "machine 'microvm' starts by a kernel only; give <kernel>, or use machine='pc', which "
-                       "has a BIOS");
+                       "has a BIOS and UEFI");
   }
   machine["firmware"] = firmware_json(os, fds);
+  if (!os.kernel.empty()) {
+    machine["boot"] = kernel_json(os, fds);
+  }
   return {};
 }
 

@@ -1,15 +1,17 @@
-// What a guest begins with, for machine_json.h: a kernel, or on machine pc a BIOS and the order of what it tries. Pure.
+// What a guest begins with, for machine_json.h: a kernel, or on machine pc a BIOS or UEFI and the order of what it tries.
+// Pure.
 #pragma once
 
 #include <map>
 #include <string>
 
 #include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/nvram.h"
 
 namespace lodge {
 
-// Whether the guest begins in firmware.
-[[nodiscard]] inline bool has_firmware(const DomainConfig& config) { return config.os.kernel.empty(); }
+// Whether the guest begins in firmware. UEFI can be given a kernel.
+[[nodiscard]] inline bool has_firmware(const DomainConfig& config) { return config.os.kernel.empty() || is_uefi(config.os); }
 [[nodiscard]] inline bool is_microvm(const DomainConfig& config) { return config.os.machine.starts_with("microvm"); }
 // The image of the firmware: the one that is asked for, or the usual one.
 [[nodiscard]] std::string firmware_image(const OsConfig& os);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "libvirt-driver/domains/driver.h"
 #include "libvirt-driver/domains/image_format.h"
+#include "libvirt-driver/domains/nvram.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 #include "libvirt-driver/xml/domain_parse.h"
 #include "libvirt-driver/xml/domain_print.h"
@@ -31,6 +32,9 @@ Answer<void> Driver::complete_definition(DomainConfig& config) const {
   defaults.machine = "pc";
   defaults.format_of = [](const DomainDisk& disk) { return probe_format(disk.source.path); };
   TRY_VOID(complete(config, defaults));
+  if (is_uefi(config.os)) {
+    TRY_VOID(complete_uefi(config, installed_uefi(firmware_folders()), paths().state + "/nvram"));
+  }
   return check(config);
 }
 
@@ -77,12 +81,14 @@ void Driver::replace_live(const DomainPtr& domain, DomainConfig config) {
   write_status(domain);
 }
 
-Answer<void> Driver::undefine(const DomainPtr& domain, [[maybe_unused]] uint32_t flags) {
+Answer<void> Driver::undefine(const DomainPtr& domain, uint32_t flags) {
   const auto job = TRY(domain->begin_job("undefine"));
   const DomainView view = domain->view();
   if (!view.persistent) {
     return call_error(VIR_ERR_OPERATION_INVALID, "cannot undefine transient domain");
   }
+  TRY_VOID(check_undefine_nvram(view.persistent->os, flags));
+  TRY_VOID(remove_nvram(view.persistent->os, flags));
   TRY_VOID(remove_definition(paths(), view.name));
   domain->change([](DomainView& changed) {
     changed.persistent = nullptr;

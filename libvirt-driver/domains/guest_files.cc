@@ -100,7 +100,7 @@ void remove_guest_files(const std::string& log_file, const DomainConfig& live) {
   }
 }
 
-Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, const LogLimits& limits) {
+Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, const LogLimits& limits, const Nvram& nvram) {
   for (DomainChannel& channel : live.devices.channels) {
     channel.state = channel.name.empty() ? ChannelState::absent : ChannelState::disconnected;
     if (channel.source.type == CharType::unix_socket && channel.source.path.empty()) {
@@ -108,7 +108,7 @@ Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, con
       channel.source.mode = SocketMode::bind;
     }
   }
-  TRY_VOID(open_machine(live, folder));
+  TRY_VOID(open_machine(live, folder, nvram));
   for (const DomainDisk& disk : live.devices.disks) {
     if (disk.has_medium() && disk.source.type != DiskType::volume) {
       numbers_.disks[disk.alias] = inherit(TRY(open_image(disk)));
@@ -127,7 +127,7 @@ Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, con
   return outcome;
 }
 
-Answer<void> GuestFiles::open_machine(const DomainConfig& live, const std::string& folder) {
+Answer<void> GuestFiles::open_machine(const DomainConfig& live, const std::string& folder, const Nvram& nvram) {
   numbers_.control = inherit(TRY(listen_at(folder + std::string(kControlSocket))));
   numbers_.end = inherit(TRY(open_file(folder + std::string(kEndFile), O_WRONLY | O_CREAT | O_TRUNC)));
   numbers_.kvm = inherit(TRY(named(open_file("/dev/kvm", O_RDWR), "KVM")));
@@ -138,13 +138,25 @@ Answer<void> GuestFiles::open_machine(const DomainConfig& live, const std::strin
     return {};
   };
   if (has_firmware(live)) {
-    return open_firmware(live);
+    TRY_VOID(open_firmware(live, nvram));
   }
   TRY_VOID(open_boot(numbers_.kernel, live.os.kernel, "kernel"));
   return open_boot(numbers_.initrd, live.os.initrd, "initrd");
 }
 
-Answer<void> GuestFiles::open_firmware(const DomainConfig& live) {
+Answer<void> GuestFiles::open_uefi(const OsConfig& os, const Nvram& nvram) {
+  numbers_.firmware =
+      inherit(TRY(named(open_file(os.loader, O_RDONLY | O_NOCTTY | O_NONBLOCK), "/domain/os/loader (package ovmf)")));
+  numbers_.nvram = inherit(
+      !os.nvram.empty() ? TRY(open_nvram(os, nvram.afresh, nvram.account))
+                        : TRY(named(open_file(os.nvram_template, O_RDONLY | O_NOCTTY | O_NONBLOCK), "nvram template")));
+  return {};
+}
+
+Answer<void> GuestFiles::open_firmware(const DomainConfig& live, const Nvram& nvram) {
+  if (is_uefi(live.os)) {
+    return open_uefi(live.os, nvram);
+  }
   const auto open_part = [&](const std::string& path, std::string_view what) -> Answer<int> {
     return inherit(TRY(named(open_file(path, O_RDONLY | O_NOCTTY | O_NONBLOCK), what)));
   };

@@ -2,10 +2,12 @@
 // path, so it runs as an account that may read and write nothing, and images stay their owners'.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "libvirt-driver/domains/account.h"
 #include "libvirt-driver/domains/logs.h"
 #include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/xml/domain_config.h"
@@ -24,8 +26,13 @@ void remove_guest_files(const std::string& log_file, const DomainConfig& live);
 // Those of one start.
 class GuestFiles {
  public:
+  struct Nvram {
+    bool afresh = false;  // it begins anew
+    std::optional<Account> account;
+  };
   // Opens what the definition names, and fills in what it leaves open: sockets in `folder`, names of taps.
-  [[nodiscard]] Answer<void> open(DomainConfig& live, const std::string& folder, const LogLimits& limits);
+  [[nodiscard]] Answer<void> open(DomainConfig& live, const std::string& folder, const LogLimits& limits,
+                                  const Nvram& nvram);
   // The monitor's own log, with its backups.
   [[nodiscard]] Answer<void> open_monitor_log(const std::string& path, const LogLimits& limits);
   // Takes one more; the number that it will have in the monitor.
@@ -39,8 +46,9 @@ class GuestFiles {
   void close() { inherited_.clear(); }
 
  private:
-  [[nodiscard]] Answer<void> open_machine(const DomainConfig& live, const std::string& folder);
-  [[nodiscard]] Answer<void> open_firmware(const DomainConfig& live);
+  [[nodiscard]] Answer<void> open_machine(const DomainConfig& live, const std::string& folder, const Nvram& nvram);
+  [[nodiscard]] Answer<void> open_firmware(const DomainConfig& live, const Nvram& nvram);
+  [[nodiscard]] Answer<void> open_uefi(const OsConfig& os, const Nvram& nvram);
   [[nodiscard]] Answer<void> open_interface(DomainInterface& interface);
   [[nodiscard]] Answer<void> open_char(CharFds& fds, const CharSource& source, const LogLimits& limits);
   [[nodiscard]] Answer<void> open_char_log(LogFds& fds, const std::string& path, bool append, const LogLimits& limits);

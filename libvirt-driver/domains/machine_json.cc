@@ -272,7 +272,7 @@ Answer<void> add_drives(Json& machine, const DomainConfig& config, const Machine
     if (const auto it = fds.vhosts.find(interface.alias); it != fds.vhosts.end()) {
       net["vhost_fds"] = it->second;
     }
-    if (add_place(net, interface.alias)) {
+    if (add_place(net, interface.alias) && !is_uefi(config.os)) {  // which has drivers of its own
       net["rom"] = offered::kNetBoot;
       if (const auto it = fds.roms.find(interface.alias); it != fds.roms.end()) {
         net["rom_fd"] = it->second;

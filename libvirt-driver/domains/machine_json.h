@@ -29,6 +29,7 @@ struct MachineFds {
   int kernel = -1;
   int initrd = -1;
   int firmware = -1;
+  int nvram = -1;  // or what it begins with
   int video_rom = -1;
   std::map<std::string, int> disks;              // by the alias
   std::map<std::string, std::vector<int>> taps;  // by the interface's alias

@@ -66,7 +66,7 @@ class Starter {
     enter_vcpus(live_);
     run_->folder = fmt::format("{}/{}-{}", driver_.paths().run, run_->id, live_.name.substr(0, 40));
     run_->log_file = fmt::format("{}/{}.log", driver_.paths().log, live_.name);
-    auto outcome = prepare();
+    auto outcome = prepare((flags & VIR_DOMAIN_START_RESET_NVRAM) != 0);
     if (outcome) {
       outcome = launch();
     }
@@ -84,10 +84,11 @@ class Starter {
   }
 
  private:
-  Answer<void> prepare() {
+  Answer<void> prepare(bool reset_nvram) {
     TRY_VOID(make_folder(run_->folder, 0700));
     TRY_VOID(files_.open_monitor_log(run_->log_file, driver_.options().logs));
-    TRY_VOID(files_.open(live_, run_->folder, driver_.options().logs));
+    TRY_VOID(files_.open(live_, run_->folder, driver_.options().logs,
+                         {.afresh = reset_nvram, .account = driver_.options().account}));
     const Json machine = TRY(machine_json(live_, files_.numbers()));
     display_ = TRY(open_display(live_, run_->folder, driver_.options().display));
     const std::string text = machine.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -39,6 +39,7 @@ struct HostFacts {
   uint64_t tsc_hz = 0;                    // 0: not known, or not constant
   bool tsc_scaling = false;
   std::optional<CpuFacts> offered;  // what KVM offers guests; nothing when there is no KVM
+  std::vector<std::string> uefi;    // images of UEFI firmware that is installed
 };
 
 // `processor` and `kvm` are asked once each. No KVM is no error: a host without it says so in its documents.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "libvirt-driver/host/capabilities.h"
 #include "libvirt-driver/host/cpu_match.h"
@@ -35,7 +36,8 @@ void write_enum(XmlWriter& xml, const Enum& item) {
   xml.end();
 }
 
-void write_element(XmlWriter& xml, const Element& element) {
+// `more`: values besides its own.
+void write_element(XmlWriter& xml, const Element& element, std::span<const std::string> more = {}) {
   if (element.enums.front().name.empty() && element.value.empty()) {
     xml.empty(element.name, {{"supported", yes_no(element.supported)}});
     return;
@@ -43,6 +45,9 @@ void write_element(XmlWriter& xml, const Element& element) {
   xml.begin(element.name, {{"supported", yes_no(element.supported)}});
   if (!element.value.empty()) {
     xml.element("value", element.value);
+  }
+  for (const std::string& value : more) {
+    xml.element("value", value);
   }
   for (const Enum& item : element.enums) {
     if (!item.name.empty()) {
@@ -60,18 +65,20 @@ void write_elements(XmlWriter& xml, std::string_view parent, const auto& element
   xml.end();
 }
 
-void write_os(XmlWriter& xml, bool pc) {
+void write_os(XmlWriter& xml, const HostFacts& facts, bool pc) {
   xml.begin("os", {{"supported", "yes"}});
   if (pc) {
     xml.begin("enum", {{"name", "firmware"}});
-    for (const std::string_view firmware : offered::kFirmwares) {
-      xml.element("value", firmware);
+    xml.element("value", offered::kBiosFirmware);
+    if (!facts.uefi.empty()) {
+      xml.element("value", offered::kUefiFirmware);
     }
     xml.end();
+    write_element(xml, offered::kLoader, facts.uefi);
   } else {
     xml.empty("enum", {{"name", "firmware"}});
+    write_element(xml, offered::kNoLoader);
   }
-  write_element(xml, pc ? offered::kLoader : offered::kNoLoader);
   xml.end();
 }
 
@@ -162,7 +169,7 @@ Answer<std::string> domain_capabilities_xml(const DomainCapabilitiesRequest& req
   xml.element("arch", offered::kArch);
   xml.empty("vcpu", {{"max", fmt::format("{}", machine.max_vcpus)}});
   xml.empty("iothreads", {{"supported", yes_no(offered::kIothreads)}});
-  write_os(xml, machine.pc);
+  write_os(xml, facts, machine.pc);
   xml.begin("cpu");
   write_simple_mode(xml, "host-passthrough", offered::kPassthroughMigratable, facts.offered.has_value());
   write_simple_mode(xml, "maximum", offered::kMaximumMigratable, facts.offered.has_value());

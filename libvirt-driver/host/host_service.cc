@@ -1,4 +1,5 @@
 #include "libvirt-driver/host/host_service.h"
+#include "libvirt-driver/domains/uefi_firmware.h"
 
 namespace lodge {
 
@@ -31,6 +32,9 @@ Answer<HostFacts> HostService::facts() {
   const auto models = TRY(this->models());
   HostFacts facts = TRY(host_facts(paths_, uuid, *models, processor_cpuid, kvm()));
   facts.emulator = emulator_;
+  for (const UefiFirmware& firmware : installed_uefi(firmware_folders())) {
+    facts.uefi.push_back(firmware.code);
+  }
   return facts;
 }
 

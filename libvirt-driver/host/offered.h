@@ -70,9 +70,10 @@ inline constexpr std::array<std::string_view, 0> kMigrationTransports{};  // non
 inline constexpr bool kIothreads = true;
 // Of machines that are no PC there is none.
 inline constexpr Element kLoader{
-    "loader", true, {{{"type", {"rom"}}, {"readonly", {"yes", "no"}}, {"secure", {"no"}}}}, kBios};
+    "loader", true, {{{"type", {"rom", "pflash"}}, {"readonly", {"yes", "no"}}, {"secure", {"no"}}}}, kBios};
 inline constexpr Element kNoLoader{"loader", false, {}, ""};
-inline constexpr std::array<std::string_view, 1> kFirmwares{"bios"};
+inline constexpr std::string_view kBiosFirmware = "bios";
+inline constexpr std::string_view kUefiFirmware = "efi";  // when some is installed
 
 // CPU modes; host-model and custom are offered when KVM's features are known.
 inline constexpr Enum kPassthroughMigratable{"hostPassthroughMigratable", {"on", "off"}};

@@ -11,12 +11,12 @@ constexpr uint32_t kCame = 1U << 24 | 1;
 constexpr uint32_t kShallGo = 3U << 24 | 1;
 
 uint32_t get(uint32_t offset) {
-  return by_ports ? inl(static_cast<uint16_t>(0xaf00 + offset)) : mmio_read<uint32_t>(0xfeb02000 + offset);
+  return by_ports ? inl(static_cast<uint16_t>(0xad00 + offset)) : mmio_read<uint32_t>(0xfeb02000 + offset);
 }
 
 void set(uint32_t offset, uint32_t value) {
   if (by_ports) {
-    outl(static_cast<uint16_t>(0xaf00 + offset), value);
+    outl(static_cast<uint16_t>(0xad00 + offset), value);
   } else {
     mmio_write<uint32_t>(0xfeb02000 + offset, value);
   }

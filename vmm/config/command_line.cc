@@ -199,7 +199,7 @@ const std::array kOptions{
            apply_cpus},
     Option{"cpu", "MODEL[,+FEATURE,-FEATURE]", "CPU model and features", apply_cpu},
     Option{"memory", "MIB[,backing=,prealloc=]", "guest memory; suffixes M and G", apply_memory},
-    Option{"firmware", "bios[,path=FILE,serial=on,menu=on,...]", "start with a BIOS instead of a kernel (pc)",
+    Option{"firmware", "bios|uefi[,path=FILE,vars=FILE,serial=on,menu=on,...]", "start with a BIOS or UEFI (pc)",
            apply_firmware},
     Option{"kernel", "FILE", "bzImage, PVH ELF or Multiboot kernel",
            [](RunRequest& r, const std::string& v) -> Result<void> {
@@ -435,6 +435,9 @@ Result<void> validate(const MachineConfig& config) {
   }
   if (config.firmware.kind != FirmwareKind::none && config.machine != MachineKind::pc) {
     return fail("firmware is for machine pc only; use --machine pc");
+  }
+  if (config.firmware.kind != FirmwareKind::uefi && (!config.firmware.vars.empty() || config.firmware.vars_fd >= 0)) {
+    return fail("only UEFI has a file of variables; use --firmware uefi,vars=FILE, or leave vars out");
   }
   for (const NetSettings& net : completed.nets) {
     TRY_VOID(check_net(net));

@@ -30,7 +30,7 @@ struct EnumWords;
     static constexpr auto words = std::to_array<std::string_view>({__VA_ARGS__}); \
   }
 LODGE_WORDS(MachineKind, "microvm", "pc");
-LODGE_WORDS(FirmwareKind, "none", "bios");
+LODGE_WORDS(FirmwareKind, "none", "bios", "uefi");
 LODGE_WORDS(VideoModel, "vga");
 LODGE_WORDS(DiskDevice, "disk", "cdrom", "floppy");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
@@ -96,9 +96,13 @@ void describe(Visitor& v, BootSettings& s) {
 template <class Visitor>
 void describe(Visitor& v, FirmwareSettings& s) {
   v.field("kind", "what the machine starts with instead of a kernel (pc)", s.kind);
-  v.field("path", "the firmware's image", s.path);
+  v.field("path", "the firmware's image (auto: that of package seabios or ovmf)", s.path);
   v.field("fd", "inherited descriptor of the image; the path is then for errors only", s.fd);
-  v.field("serial", "the firmware's console is the first serial port", s.serial);
+  v.field("vars", "uefi: the file that keeps its variables (none: they last as long as the guest runs)", s.vars);
+  v.field("vars_fd", "inherited descriptor of that file, open for reading and writing", s.vars_fd);
+  v.field("vars_template", "uefi without vars: what the variables begin with (auto: that of package ovmf)", s.vars_template);
+  v.field("vars_template_fd", "inherited descriptor of that file", s.vars_template_fd);
+  v.field("serial", "bios: its console is the first serial port (uefi: it always is)", s.serial);
   v.field("menu", "offer a boot menu", s.menu);
   v.field("menu_wait_ms", "how long the menu's key is waited for (0: the firmware's choice)", s.menu_wait_ms,
           Bounds{0, 65535});

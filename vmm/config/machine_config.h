@@ -13,7 +13,7 @@
 namespace lodge {
 
 enum class MachineKind : uint8_t { microvm, pc };
-enum class FirmwareKind : uint8_t { none, bios };
+enum class FirmwareKind : uint8_t { none, bios, uefi };
 enum class VideoModel : uint8_t { vga };
 enum class DiskDevice : uint8_t { disk, cdrom, floppy };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
@@ -74,13 +74,29 @@ struct BootSettings {
 // What the first processor starts with, instead of a kernel.
 struct FirmwareSettings {
   FirmwareKind kind = FirmwareKind::none;
-  std::string path = "/usr/share/seabios/bios-256k.bin";
+  std::string path = "auto";  // a file, or Debian's for the kind (firmware_path)
   int fd = -1;
+  std::string vars;                    // uefi: the file that keeps its variables, or
+  int vars_fd = -1;                    // open for reading and writing; none: they are kept in memory, and begin as
+  std::string vars_template = "auto";  // this file or Debian's
+  int vars_template_fd = -1;
   bool serial = false;          // its messages, and text modes of boot loaders, on the first serial port
   bool menu = false;            // offer a choice of what to boot
   uint32_t menu_wait_ms = 0;    // 0: as long as the firmware likes
   uint32_t reboot_wait_ms = 0;  // when there was nothing to boot, try again after this long; 0: never
 };
+
+inline constexpr std::string_view kUefiVarsTemplate = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+// The images that are meant.
+[[nodiscard]] inline std::string firmware_path(const FirmwareSettings& firmware) {
+  if (firmware.path != "auto") {
+    return firmware.path;
+  }
+  return firmware.kind == FirmwareKind::uefi ? "/usr/share/OVMF/OVMF_CODE_4M.fd" : "/usr/share/seabios/bios-256k.bin";
+}
+[[nodiscard]] inline std::string vars_template_path(const FirmwareSettings& firmware) {
+  return firmware.vars_template != "auto" ? firmware.vars_template : std::string(kUefiVarsTemplate);
+}
 
 // How a virtio device shows itself.
 struct VirtioSettings {

@@ -196,11 +196,11 @@ Result<void> KvmVm::set_up() {
     return fail_errno(errno, "create a virtual machine with /dev/kvm");
   }
   fd_ = Fd(fd);
-  // Three pages that Intel processors without unrestricted guest mode need, in the firmware's reserved area.
-  if (kvm_ioctl_value(fd, KVM_SET_TSS_ADDR, 0xFFFB'D000) < 0) {
+  // Three pages that Intel processors without unrestricted guest mode need, below the largest firmware.
+  if (kvm_ioctl_value(fd, KVM_SET_TSS_ADDR, 0xFEFF'D000) < 0) {
     return fail_errno(errno, "reserve KVM's task state pages");
   }
-  uint64_t identity_map = 0xFFFB'C000;
+  uint64_t identity_map = 0xFEFF'C000;
   (void)kvm_ioctl(fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
   // 32-bit APIC ids in MSIs and no broadcast quirk: needed for ids of 255 and above.
   kvm_enable_cap x2apic{};

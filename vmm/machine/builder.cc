@@ -1,4 +1,4 @@
-// Processor, memory and boot parts of the builder. Devices: builder_devices.cc.
+// Processor, memory and boot parts of the builder. Devices: builder_devices.cc; firmware: builder_firmware.cc.
 #include "vmm/machine/builder.h"
 
 #include <sys/sysinfo.h>
@@ -51,6 +51,15 @@ Result<Topology> choose_topology(const CpuSettings& cpu) {
   }
   TRY_VOID(validate_topology(topology, possible));
   return topology;
+}
+
+// By leaf 0x80000008, whose lowest byte is the number of address bits.
+uint64_t address_end(std::span<const kvm_cpuid_entry2> cpuid) {
+  constexpr uint32_t kSizes = 0x8000'0008;
+  constexpr uint32_t kFewest = 36;
+  constexpr uint32_t kMost = 52;
+  const auto it = std::ranges::find(cpuid, kSizes, &kvm_cpuid_entry2::function);
+  return uint64_t{1} << (it != cpuid.end() ? std::clamp(it->eax & 0xFF, kFewest, kMost) : kFewest);
 }
 
 }  // namespace
@@ -221,6 +230,7 @@ Result<void> MachineBuilder::create_vcpus() {
     map = TRY(CpuMap::load());
   }
   const CpuidTable table = TRY_CONTEXT(CpuidTable::create(cpu, host, map ? &*map : nullptr), "CPU");
+  machine_.address_end_ = address_end(table.for_vcpu(0));
   for (uint32_t i = 0; i < possible_cpus(config_.cpu); ++i) {
     auto vcpu = TRY(KvmVcpu::create(*machine_.vm_, x2apic_id(topology_, i), table.for_vcpu(i), table.feature_msrs(),
                                     machine_.msr_list_, config_.cpu.tsc_khz));
@@ -236,20 +246,16 @@ Result<void> MachineBuilder::create_vcpus() {
   return {};
 }
 
-namespace {
-
 Result<MappedFile> open_mapped(int fd, const std::string& path, const char* what) {
   const Fd given(fd);
   return fd >= 0 ? MappedFile::map(fd, path.empty() ? "(descriptor)" : path, what) : MappedFile::open(path, what);
 }
 
-}  // namespace
-
 Result<void> MachineBuilder::open_boot_files() {
   const BootSettings& boot = config_.boot;
   const bool kernel = !boot.kernel.empty() || boot.kernel_fd >= 0;
   if (!kernel && !firmware()) {
-    return fail("nothing to start is given; use --kernel PATH, or --machine pc with --firmware bios");
+    return fail("nothing to start is given; use --kernel PATH, or --machine pc with --firmware bios or uefi");
   }
   if (kernel) {
     machine_.kernel_ = TRY(open_mapped(boot.kernel_fd, boot.kernel, "kernel"));
@@ -269,72 +275,6 @@ Result<void> MachineBuilder::open_boot_files() {
   }
   prepare_kernel_boot();
   return {};
-}
-
-namespace {
-
-// As firmware asks for them, by the card that it finds; virtio's may be transitional or modern.
-std::span<const char* const> option_rom_names(NetModel model) {
-  static constexpr std::array kVirtio{"pci1af4,1000.rom", "pci1af4,1041.rom"};
-  static constexpr std::array kE1000{"pci8086,100e.rom"};
-  return model == NetModel::e1000 ? std::span<const char* const>(kE1000) : std::span<const char* const>(kVirtio);
-}
-
-std::string option_rom_path(const NetSettings& net) {
-  if (net.rom != "auto") {
-    return net.rom;
-  }
-  return fmt::format("/usr/lib/ipxe/qemu/pxe-{}.rom", EnumWords<NetModel>::words.at(static_cast<size_t>(net.model)));
-}
-
-}  // namespace
-
-Result<void> MachineBuilder::open_firmware() {
-  if (!pc()) {
-    return fail("firmware is for machine pc only; use --machine pc");
-  }
-  firmware_ = TRY(open_mapped(config_.firmware.fd, config_.firmware.path, "firmware"));
-  std::vector<std::string> read;
-  for (const NetSettings& net : config_.nets) {
-    Fd given(net.rom_fd);
-    const std::string path = option_rom_path(net);
-    if (net.boot == 0 || path.empty() || std::ranges::find(read, path) != read.end()) {
-      continue;
-    }
-    const MappedFile rom = TRY(open_mapped(given.release(), path, "option ROM"));
-    for (const char* name : option_rom_names(net.model)) {
-      machine_.option_roms_.push_back({name, {rom.bytes().begin(), rom.bytes().end()}});
-    }
-    read.push_back(path);
-  }
-  if (config_.video.enabled && (config_.video.rom_fd >= 0 || !config_.video.rom.empty())) {
-    const MappedFile rom = TRY(open_mapped(config_.video.rom_fd, config_.video.rom, "VGA BIOS"));
-    machine_.option_roms_.push_back({"pci1234,1111.rom", {rom.bytes().begin(), rom.bytes().end()}});
-  }
-  prepare_firmware_boot();
-  return {};
-}
-
-Result<void> MachineBuilder::create_firmware_map() {
-  if (firmware()) {
-    machine_.firmware_map_ =
-        TRY_CONTEXT(FirmwareMap::create(std::move(firmware_), *machine_.vm_, *machine_.memory_, machine_.mmio_),
-                    fmt::format("firmware '{}'", config_.firmware.path));
-  }
-  return {};
-}
-
-// What is prepared runs at start and at each reset, when memory holds whatever the last guest left.
-void MachineBuilder::prepare_firmware_boot() {
-  machine_.prepare_boot_ = [machine = &machine_, acpi = acpi_config(),
-                            topology = topology_]() mutable -> Result<std::optional<EntryState>> {
-    for (uint32_t i = 0; i < acpi.cpus.size(); ++i) {
-      acpi.cpus[i].enabled = is_present(machine->config_.cpu, i);
-    }
-    machine->fw_cfg_->offer(TRY(firmware_items(
-        machine->config_, topology, acpi, {machine->kernel_.bytes(), machine->initrd_.bytes(), machine->option_roms_})));
-    return std::nullopt;  // the processor begins in the firmware
-  };
 }
 
 void MachineBuilder::prepare_kernel_boot() {

@@ -21,15 +21,20 @@ class MachineBuilder {
   [[nodiscard]] std::vector<iovec> pinned_memory() const;
   [[nodiscard]] Result<void> create_loops();
   [[nodiscard]] Result<void> create_root();
-  [[nodiscard]] Result<void> create_devices();  // builder_devices.cc
   [[nodiscard]] Result<void> create_vcpus();
   [[nodiscard]] Result<void> open_boot_files();
+  void prepare_kernel_boot();
+  [[nodiscard]] Result<void> restore_state();
+  // builder_firmware.cc
   [[nodiscard]] Result<void> open_firmware();
   [[nodiscard]] Result<void> create_firmware_map();
-  void prepare_kernel_boot();
   void prepare_firmware_boot();
-  [[nodiscard]] Result<void> restore_state();
+  [[nodiscard]] Result<void> open_variables();
+  [[nodiscard]] Result<void> read_option_roms();
+  [[nodiscard]] Result<void> add_flash();
 
+  // builder_devices.cc
+  [[nodiscard]] Result<void> create_devices();
   [[nodiscard]] Result<void> add(DeviceSpec spec, uint32_t slot = 0);  // slot: of PCI devices
   [[nodiscard]] Result<void> add_at(DeviceSpec spec, PciAddress at, bool wants_intx);
   [[nodiscard]] Result<void> add_power();
@@ -48,6 +53,7 @@ class MachineBuilder {
   [[nodiscard]] AcpiConfig acpi_config() const;
   [[nodiscard]] const StateReader* saved() const { return restore_ != nullptr ? restore_->saved : nullptr; }
   [[nodiscard]] bool firmware() const { return config_.firmware.kind != FirmwareKind::none; }
+  [[nodiscard]] bool uefi() const { return config_.firmware.kind == FirmwareKind::uefi; }
   [[nodiscard]] bool pc() const { return config_.machine == MachineKind::pc; }
   [[nodiscard]] uint64_t ram_size() const { return config_.memory.size_mib * kMiB; }
 
@@ -56,7 +62,12 @@ class MachineBuilder {
   const Machine::Restore* restore_;
   Topology topology_;
   MappedFile firmware_;
+  std::unique_ptr<FlashStore> variables_;  // of UEFI
+  uint64_t variables_base_ = 0;
 };
+
+// A file from its descriptor, which is closed, or else by its path.
+[[nodiscard]] Result<MappedFile> open_mapped(int fd, const std::string& path, const char* what);
 
 // The character device that a setting asks for.
 [[nodiscard]] Result<std::unique_ptr<CharBackend>> open_char(const CharSettings& settings, std::string_view what);

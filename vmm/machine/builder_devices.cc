@@ -174,7 +174,7 @@ Result<void> MachineBuilder::add_chipset() {
   TRY_VOID(add_at(IsaBridgeSpec{machine_.pirqs_.get()}, {kPcChipsetSlot, 0}, false));
   TRY_VOID(add(FwCfgSpec{}));
   machine_.fw_cfg_ = dynamic_cast<FwCfg*>(machine_.devices_.back().get());
-  return {};
+  return add_flash();
 }
 
 // Where a kernel is booted directly, nobody types.
@@ -358,6 +358,10 @@ AcpiConfig MachineBuilder::acpi_config() const {
   pci.window32 = {kPciWindow32, firmware() ? kPciWindow32FirmwareSize : kPciWindow32Size};
   const uint64_t above = align_up(high_ram_end(ram_size()), kPciWindow64Size);
   pci.window64 = {above, kPciWindow64Size};
+  if (uefi()) {
+    const uint64_t low = std::max(low_ram_end(ram_size()), kUefiPciWindow32);
+    pci.window32 = {low, kPciWindow32 + kPciWindow32FirmwareSize - low};
+  }
   pci.gsi = [](uint32_t slot, uint32_t pin) { return kFirstPciGsi + (slot + pin) % 8; };
   pci.hotplug = AcpiHotplug{
       .registers = pc() ? AcpiRegister{AcpiSpace::io, kHotplugPort} : AcpiRegister{AcpiSpace::memory, kHotplugBase},
@@ -376,6 +380,11 @@ AcpiConfig MachineBuilder::acpi_config() const {
   }
   acpi.pci = std::move(pci);
   acpi.fixed.i8042 = firmware();  // without it, only the controller's reset line is there
+  if (uefi()) {
+    acpi.fixed.pm1a_event = kUefiPmBase;
+    acpi.fixed.pm1a_control = kUefiPmBase + (FixedPower::kPm1Control - FixedPower::kPm1Event);
+    acpi.fixed.pm_timer = kUefiPmBase + (FixedPower::kTimer - FixedPower::kPm1Event);
+  }
   acpi.fixed.vga = config_.video.enabled;
   acpi.fixed.floppy = machine_.floppy_ != nullptr;
   if (firmware()) {

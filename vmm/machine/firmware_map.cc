@@ -13,8 +13,9 @@ constexpr uint64_t kShadow = 0xC'0000;  // what the PAM registers are about begi
 constexpr uint64_t kLastSegment = 0xF'0000;
 constexpr uint64_t kSegment = 16 * kKiB;
 constexpr uint64_t kEnd = kHighMemoryStart;
-constexpr uint64_t kRomWindow = 128 * kKiB;  // of the ROM's end, seen below 1 MiB
-constexpr uint64_t kRomUnit = 64 * kKiB;
+constexpr uint64_t kBiosWindow = 128 * kKiB;
+constexpr uint64_t kBiosUnit = 64 * kKiB;
+constexpr uint64_t kUefiUnit = 4 * kKiB;
 constexpr uint64_t kMaxRom = 8 * kMiB;
 constexpr uint32_t kFirstPieceSlot = 8;  // the first ones are RAM and ROM
 constexpr uint32_t kPieceSlots = 16;
@@ -26,23 +27,27 @@ size_t segment_at(uint64_t address) {
 
 }  // namespace
 
-Result<std::unique_ptr<FirmwareMap>> FirmwareMap::create(MappedFile rom, KvmVm& vm, const GuestMemory& memory, Bus& mmio) {
+Result<std::unique_ptr<FirmwareMap>> FirmwareMap::create(FirmwareKind kind, MappedFile rom, KvmVm& vm,
+                                                         const GuestMemory& memory, Bus& mmio) {
+  const bool uefi = kind == FirmwareKind::uefi;
+  const uint64_t unit = uefi ? kUefiUnit : kBiosUnit;
   const auto bytes = rom.bytes();
-  if (bytes.size() < kRomWindow || bytes.size() > kMaxRom || bytes.size() % kRomUnit != 0) {
-    return fail("it has {} bytes, which is no size of a BIOS image; give one of 128 KiB to 8 MiB in steps of 64 KiB",
-                bytes.size());
+  if (bytes.size() < kBiosWindow || bytes.size() > kMaxRom || bytes.size() % unit != 0) {
+    return fail("it has {} bytes, which is no size of {} image; give one of 128 KiB to 8 MiB in steps of {} KiB",
+                bytes.size(), uefi ? "a UEFI" : "a BIOS", unit / kKiB);
   }
   const auto entry = std::to_integer<uint8_t>(bytes[bytes.size() - kEntryBeforeEnd]);
   constexpr uint8_t kFarJump = 0xEA;
   constexpr uint8_t kNearJump = 0xE9;
   constexpr uint8_t kNop = 0x90;
   if (entry != kFarJump && entry != kNearJump && entry != kNop) {
-    return fail("there is no code where a processor starts (16 bytes before its end); it is not a BIOS image");
+    return fail("there is no code where a processor starts (16 bytes before its end); it is not {} image",
+                uefi ? "a UEFI" : "a BIOS");
   }
   if (vm.kvm().capability(KVM_CAP_READONLY_MEM) <= 0) {
     return fail("this host's KVM has no read-only memory; a newer kernel has");
   }
-  std::unique_ptr<FirmwareMap> self(new FirmwareMap(std::move(rom), vm, memory));
+  std::unique_ptr<FirmwareMap> self(new FirmwareMap(uefi ? 0 : kBiosWindow, std::move(rom), vm, memory));
   for (uint32_t i = 0; i < kPieceSlots; ++i) {
     self->free_slots_.push_back(kFirstPieceSlot + i);
   }
@@ -80,7 +85,7 @@ std::vector<FirmwareMap::Piece> FirmwareMap::pieces_of(const ShadowMap& shadow) 
   add(kScreen, kShadow - kScreen, shadow.smram_open ? Backing::ram : Backing::none);
   for (uint64_t base = kShadow; base < kEnd; base += base < kLastSegment ? kSegment : kEnd - kLastSegment) {
     const uint8_t segment = shadow.segments[segment_at(base)];
-    Backing backing = base >= kEnd - kRomWindow ? Backing::rom : Backing::none;
+    Backing backing = base >= kEnd - window_ ? Backing::rom : Backing::none;
     if ((segment & ShadowMap::kRead) != 0) {
       backing = (segment & ShadowMap::kWrite) != 0 ? Backing::ram : Backing::ram_read_only;
     }
@@ -141,7 +146,7 @@ void FirmwareMap::apply(const ShadowMap& shadow) {
 uint64_t FirmwareMap::io_read(IoAccess access) {
   uint64_t value = truncate_to(UINT64_MAX, access.size);
   const uint64_t address = kShadow + access.offset;
-  if (address >= kEnd - kRomWindow && (segments_[segment_at(address)].load() & ShadowMap::kRead) == 0) {
+  if (address >= kEnd - window_ && (segments_[segment_at(address)].load() & ShadowMap::kRead) == 0) {
     value = 0;
     const auto bytes = rom_.bytes();
     for (uint64_t i = 0; i < access.size; ++i) {  // between two maps

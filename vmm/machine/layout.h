@@ -18,7 +18,7 @@ inline constexpr uint64_t kReducedPowerBase = 0xFEB0'0000;  // microvm
 inline constexpr uint64_t kHotplugBase = 0xFEB0'1000;       // microvm: the registers of PCI hotplug
 inline constexpr uint16_t kHotplugPort = 0xAE00;            // pc
 inline constexpr uint64_t kCpuHotplugBase = 0xFEB0'2000;    // microvm: the registers of CPU hotplug
-inline constexpr uint16_t kCpuHotplugPort = 0xAF00;         // pc
+inline constexpr uint16_t kCpuHotplugPort = 0xAD00;         // pc; UEFI takes what is at 0xAF00 for QEMU's registers
 
 // Above RAM: a window for 64-bit BARs, of this size and alignment.
 inline constexpr uint64_t kPciWindow64Size = 64 * kGiB;
@@ -30,6 +30,12 @@ inline constexpr uint32_t kReducedEventGsi = 9;
 inline constexpr uint32_t kSciGsi = 9;
 // Memory slots of KVM beyond those of RAM and firmware.
 inline constexpr uint32_t kVideoMemorySlot = 32;
+inline constexpr uint32_t kFlashSlot = 33;
+
+// UEFI places BARs itself: below 4 GiB from there or from the end of RAM on, above anywhere.
+inline constexpr uint64_t kUefiPciWindow32 = 0x8000'0000;
+// UEFI puts the PM block there, a BIOS where FixedPower::kPm1Event is.
+inline constexpr uint16_t kUefiPmBase = 0xB000;
 
 inline constexpr uint32_t kFirstPciGsi = 16;  // INTA to INTD spread over 16 to 23
 

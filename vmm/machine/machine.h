@@ -205,6 +205,7 @@ class Machine {
   Bus pio_{"port"};
   std::vector<uint32_t> msr_list_;
   Topology topology_;
+  uint64_t address_end_ = 0;  // of what a vCPU can address
   std::vector<std::unique_ptr<LoopThread>> io_threads_;
   std::vector<int> io_thread_ids_;
   std::unique_ptr<LoopPool> loops_;

@@ -1,7 +1,7 @@
 """Every folder of the architecture is there with a README of its own; every device folder has the same file names."""
 import pathlib
 
-FOLDERS = ("base", "devices", "devices/core", "devices/pci", "devices/virtio", "devices/block", "devices/net", "devices/legacy",
+FOLDERS = ("base", "devices", "devices/core", "devices/pci", "devices/virtio", "devices/block", "devices/flash", "devices/net", "devices/legacy",
            "vmm", "vmm/kvm", "vmm/machine", "vmm/boot", "vmm/cpu", "vmm/config", "vmm/control", "vmm/sandbox", "vmm/display", "vmm/vnc", "migration",
            "libvirt-driver", "libvirt-driver/access", "libvirt-driver/config", "libvirt-driver/host", "configs", "tests",
            "tests/package", "tests/unit", "tests/guests", "tests/fuzz", "tests/sandbox",

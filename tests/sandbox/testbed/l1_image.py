@@ -21,10 +21,11 @@ MODULES = (
 class L1Image:
     """What QEMU needs to start the nested machine."""
 
-    def __init__(self, kernel, initramfs):
+    def __init__(self, kernel, initramfs, preload):
         self.vmlinux = kernel.vmlinux
         self.modules = kernel.modules
         self.initramfs = initramfs
+        self.preload = preload  # a library for QEMU
 
 
 def build(refresh=False):
@@ -44,7 +45,19 @@ def build(refresh=False):
             for old in glob.glob(f"{STATE}/initramfs-*.cpio"):
                 os.unlink(old)
             _write(initramfs, kernel, busybox)
-        return L1Image(kernel, initramfs)
+        return L1Image(kernel, initramfs, _interrupt_lock())
+
+
+def _interrupt_lock():
+    """The library of interrupt_lock.c."""
+    source = f"{HERE}/interrupt_lock.c"
+    with open(source, "rb") as file:
+        library = f"{STATE}/interrupt_lock-{hashlib.sha256(file.read()).hexdigest()[:12]}.so"
+    if not os.path.exists(library):
+        command = [tool("cc", "gcc"), "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o", f"{library}.new", source]
+        subprocess.run(command, check=True)
+        os.rename(f"{library}.new", library)
+    return library
 
 
 def without_signature(module):

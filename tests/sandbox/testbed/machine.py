@@ -67,6 +67,7 @@ def start(image, config, folder, log):
             stderr=messages,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
+            env=os.environ | {"LD_PRELOAD": image.preload},
             preexec_fn=lambda: die_with_parent(signal.SIGKILL),
         )
     theirs.close()

@@ -56,6 +56,12 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "fw-cfg") {
     return FwCfgSpec{};
   }
+  if (name == "nor-flash") {
+    NorFlashSpec spec;
+    spec.options.base = 0xFFC0'0000;
+    spec.options.store = must(FlashStore::open({.file = memory_disk(), .path = "flash", .written_through = false}));
+    return spec;
+  }
   if (name == "pci-hotplug") {
     return PciHotplugSpec{true, 0xAE00, {[] {}, [](uint8_t) {}, [](uint8_t) {}}};
   }

@@ -139,8 +139,10 @@ TEST_CASE("the screen is a VGA at slot 2, and what there is not is left out") {
 }
 
 TEST_CASE("a pc refuses by the element's path what it has not") {
-  CHECK(names(refusal("@ firmware='efi'<boot dev='hd'/>", ""), "/domain/os/@firmware"));
-  CHECK(names(refusal("<loader type='pflash' readonly='yes'>/ovmf</loader>", ""), "/domain/os/loader/@type"));
+  CHECK(names(refusal("<loader type='pflash' readonly='no'>/ovmf</loader>", ""), "/domain/os/loader/@readonly"));
+  CHECK(names(refusal("<loader type='tape'>/ovmf</loader>", ""), "/domain/os/loader/@type"));
+  CHECK(names(refusal("@ firmware='efi'<loader type='rom'>/ovmf</loader>", ""), "/domain/os/loader/@type"));
+  CHECK(names(refusal("@ firmware='efi'<nvram format='qcow2'>/v</nvram>", ""), "/domain/os/nvram/@format"));
   CHECK(names(refusal("<loader>/b</loader><nvram>/vars</nvram>", ""), "/domain/os/nvram"));
   CHECK(names(refusal("<loader secure='yes'>/b</loader>", ""), "/domain/os/loader/@secure"));
   CHECK(names(refusal("<loader>/b</loader><kernel>/k</kernel>", ""), "/domain/os/loader"));

@@ -132,6 +132,9 @@ TEST_CASE("floppy drives find their places") {
 TEST_CASE("IDE and firmware are for the pc, CDs for IDE") {
   CHECK(validate(parsed({"--machine", "pc", "--firmware", "bios,menu=on", "--cdrom", "none"})));
   CHECK_FALSE(validate(parsed({"--firmware", "bios"})));
+  CHECK(validate(parsed({"--machine", "pc", "--firmware", "uefi,vars=/v"})));
+  CHECK_FALSE(validate(parsed({"--machine", "pc", "--firmware", "bios,vars=/v"})));
+  CHECK_FALSE(validate(parsed({"--firmware", "uefi"})));
   CHECK_FALSE(validate(parsed({"--cdrom", "none"})));
   CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "a,device=cdrom"})));
   CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "a,bus=scsi"})));
