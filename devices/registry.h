@@ -27,6 +27,7 @@
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
+#include "devices/rtl8139/device.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
@@ -90,6 +91,9 @@ struct FloppySpec {
 struct E1000Spec {
   E1000::Options options;
 };
+struct Rtl8139Spec {
+  Rtl8139::Options options;
+};
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -105,7 +109,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
                  CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec, IdeSpec,
-                 FloppySpec, E1000Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                 FloppySpec, E1000Spec, Rtl8139Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;
