@@ -1,6 +1,7 @@
 #include "libvirt-driver/domains/machine_json.h"
 
 #include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/vcpus.h"
 #include "libvirt-driver/host/offered.h"
@@ -270,7 +271,7 @@ Answer<void> add_drives(Json& machine, const DomainConfig& config, const Machine
       net["vhost_fds"] = it->second;
     }
     if (add_place(net, interface.alias)) {
-      net["rom"] = offered::kNetBoot;
+      net["rom"] = option_rom(interface);
       if (const auto it = fds.roms.find(interface.alias); it != fds.roms.end()) {
         net["rom_fd"] = it->second;
       }
