@@ -69,7 +69,7 @@ def guest(daemon, base_image, shared_folder):
     daemon.virsh("start old")
     console = Console("old")
     console.guest.wait_until_up()
-    console.guest.run("modprobe -a e1000 8139cp floppy", timeout=SLOW)
+    console.guest.run("dmesg -n 1; modprobe -a e1000 8139cp floppy", timeout=SLOW)  # the console is for answers
     console.guest.first = first
     yield console.guest
     console.close()
@@ -235,6 +235,8 @@ def test_a_card_boots(daemon, tmp_path, model):
     daemon.virsh("start net")
     until(lambda: re.search(rf"net0: {MAC} using ", text()), "the ROM drives the card", BOOT_SECONDS)
     daemon.virsh("destroy net")
+    daemon.virsh("undefine net")
+    serial, text = serial_of(tmp_path, "none")
     devices = interface(model, MAC, "<boot order='1'/><rom enabled='no'/>") + serial
     daemon.virsh(f"define {write(daemon, 'net', bios_xml('net', devices, ''))}")
     daemon.virsh("start net")
