@@ -172,7 +172,8 @@ def test_a_floppy_disk_is_changed(daemon, guest, tmp_path):
     assert guest.try_run("dd if=/dev/fd0 of=/dev/null bs=512 count=1 2>/dev/null", timeout=SLOW)[0] != 0
     assert "does not currently have a source" in daemon.fails("domblkinfo old fda")
     assert "doesn't have media" in daemon.fails("change-media old fda --eject --live")
-    daemon.virsh(f"change-media old fda {third} --insert --live --config")
+    daemon.virsh(f"change-media old fda {third} --insert --live")
+    daemon.virsh(f"change-media old fda {third} --update --config")
     assert inside(guest) == disks.sha256(third)
     assert third in daemon.virsh("domblklist old --inactive")
     daemon.virsh(f"update-device old {write(daemon, 'back', floppy('fda', second))} --live")
