@@ -120,6 +120,10 @@ Result<CreatedDevice> create_e1000(DeviceSpec& spec, const DeviceEnv& env, const
   return function(E1000::create(std::move(std::get<E1000Spec>(spec).options), env, saved));
 }
 
+Result<CreatedDevice> create_rtl8139(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(Rtl8139::create(std::move(std::get<Rtl8139Spec>(spec).options), env, saved));
+}
+
 template <class Spec, class Device>
 Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<Spec>(spec);
@@ -147,6 +151,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"ide", create_ide},
     {"floppy", create_floppy},
     {"e1000", create_e1000},
+    {"rtl8139", create_rtl8139},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},

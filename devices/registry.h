@@ -28,6 +28,7 @@
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
+#include "devices/rtl8139/device.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
@@ -96,6 +97,9 @@ struct FloppySpec {
 struct E1000Spec {
   E1000::Options options;
 };
+struct Rtl8139Spec {
+  Rtl8139::Options options;
+};
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -111,7 +115,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec, PciHotplugSpec,
                  CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec,
-                 IdeSpec, FloppySpec, E1000Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                 IdeSpec, FloppySpec, E1000Spec, Rtl8139Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

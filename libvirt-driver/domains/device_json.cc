@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/host/offered.h"
 #include "libvirt-driver/xml/describe.h"
 #include "libvirt-driver/xml/each_device.h"
@@ -56,19 +57,31 @@ void add_ide_drive(Json& json, const DomainDisk& disk) {
   }
 }
 
+void add_floppy_drive(Json& json, const DomainDisk& disk) {
+  json["bus"] = "fdc";
+  json["device"] = "floppy";
+  if (const auto* at = disk.address ? std::get_if<DriveAddress>(&*disk.address) : nullptr) {
+    json["unit"] = at->unit + 1;
+  }
+}
+
 Answer<void> refuse_controllers(const DomainConfig& config) {
   for (const DomainController& controller : config.devices.controllers) {
     const std::string path = fmt::format("/domain/devices/controller[@type='{}']", xml_word(controller.type));
     switch (controller.type) {
       case ControllerType::scsi:
       case ControllerType::sata:
-      case ControllerType::fdc:
         return unsupported(path, fmt::format("this version of Lodge has no controllers of type '{}'; use disks with "
                                              "<target bus='virtio'/> or 'ide'",
                                              xml_word(controller.type)));
       case ControllerType::ide:
         if (is_microvm(config)) {
           return unsupported(path, "IDE controllers are unsupported for this machine type; use machine='pc'");
+        }
+        break;
+      case ControllerType::fdc:
+        if (is_microvm(config)) {
+          return unsupported(path, "floppy controllers are unsupported for this machine type; use machine='pc'");
         }
         break;
       case ControllerType::pci:
@@ -190,9 +203,10 @@ bool wants_tap(const DomainInterface& interface) {
 
 Answer<Json> disk_json(const DomainDisk& disk) {
   const std::string path = fmt::format("/domain/devices/disk[target/@dev='{}']", disk.target);
-  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::ide) {
-    return unsupported(path + "/target/@bus",
-                       fmt::format("this version of Lodge has disks on 'virtio' and 'ide', not '{}'", xml_word(disk.bus)));
+  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::ide && disk.bus != DiskBus::fdc) {
+    return unsupported(path + "/target/@bus", fmt::format("this version of Lodge has drives on 'virtio', 'ide' and 'fdc', "
+                                                          "not '{}'",
+                                                          xml_word(disk.bus)));
   }
   if (disk.source.type == DiskType::volume) {
     return unsupported(path + "/source/@pool", "this version of Lodge takes files and block devices");
@@ -201,7 +215,7 @@ Answer<Json> disk_json(const DomainDisk& disk) {
     return unsupported(path + "/driver/@type",
                        fmt::format("this version of Lodge reads raw images, not '{}'", disk.driver.format));
   }
-  if (!disk.has_medium() && disk.device != DiskDevice::cdrom) {
+  if (!disk.has_medium() && disk.device == DiskDevice::disk) {
     return unsupported(path + "/source", "a disk needs an image");
   }
   Json json{{"id", disk.alias}, {"read_only", disk.readonly}, {"shareable", disk.shareable}};
@@ -217,16 +231,16 @@ Answer<Json> disk_json(const DomainDisk& disk) {
     json["write_errors"] = disk.driver.error_policy == ErrorPolicy::enospace ? "enospc" : xml_word(disk.driver.error_policy);
   }
   set_word(json, "read_errors", disk.driver.rerror_policy);
-  disk.bus == DiskBus::ide ? add_ide_drive(json, disk) : add_virtio_disk(json, disk);
+  switch (disk.bus) {
+    case DiskBus::ide: add_ide_drive(json, disk); break;
+    case DiskBus::fdc: add_floppy_drive(json, disk); break;
+    default: add_virtio_disk(json, disk); break;
+  }
   return json;
 }
 
 Answer<Json> interface_json(const DomainInterface& interface) {
   const std::string path = fmt::format("/domain/devices/interface[mac/@address='{}']", to_xml(interface.mac));
-  if (!interface.model.starts_with("virtio")) {
-    return unsupported(path + "/model/@type",
-                       fmt::format("this version of Lodge has virtio interfaces only, not '{}'", interface.model));
-  }
   Json json{{"id", interface.alias}, {"mac", to_xml(interface.mac)}, {"link", interface.link != LinkState::down}};
   switch (interface.type) {
     case InterfaceType::user: json["kind"] = "user"; break;
@@ -244,13 +258,17 @@ Answer<Json> interface_json(const DomainInterface& interface) {
   if (!interface.filter.empty()) {
     return unsupported(path + "/filterref", "this version of Lodge has no network filters");
   }
-  set_if(json, "mtu", interface.mtu);
-  set_if(json, "queues", interface.driver.queues);
-  add_virtio(json, interface.driver.virtio, interface.driver.event_idx);
-  if (interface.model == "virtio-transitional") {
-    json["version"] = "transitional";
-  } else if (interface.model == "virtio-non-transitional") {
-    json["version"] = "modern";
+  const offered::Card& card = *TRY(card_of(interface, path));
+  json["model"] = card.virtio ? "virtio" : card.model;
+  if (card.virtio) {
+    set_if(json, "mtu", interface.mtu);
+    set_if(json, "queues", interface.driver.queues);
+    add_virtio(json, interface.driver.virtio, interface.driver.event_idx);
+    if (interface.model == "virtio-transitional") {
+      json["version"] = "transitional";
+    } else if (interface.model == "virtio-non-transitional") {
+      json["version"] = "modern";
+    }
   }
   add_slot(json, interface);
   return json;

@@ -11,6 +11,7 @@
 
 #include "libvirt-driver/domains/bandwidth.h"
 #include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/process.h"
 #include "libvirt-driver/domains/taps.h"
@@ -166,9 +167,10 @@ Answer<void> GuestFiles::open_firmware(const DomainConfig& live, const Nvram& nv
   }
   const auto places = boot_places(live);
   for (const DomainInterface& interface : live.devices.interfaces) {
-    if (places.contains(interface.alias)) {
+    const std::string rom = option_rom(interface);
+    if (places.contains(interface.alias) && !rom.empty()) {
       numbers_.roms[interface.alias] =
-          TRY(open_part(std::string(offered::kNetBoot), "boot from the network (package ipxe-qemu)"));
+          TRY(open_part(rom, fmt::format("interface {}: option ROM (package ipxe-qemu)", to_xml(interface.mac))));
     }
   }
   return {};

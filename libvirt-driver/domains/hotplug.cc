@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "libvirt-driver/domains/bandwidth.h"
+#include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/display_change.h"
 #include "libvirt-driver/domains/guest_files.h"
@@ -50,7 +51,7 @@ Answer<void> check_plugs_out(const DomainDisk& disk) {
   return {};
 }
 
-// A disk that is attached where a CD drive is already: its medium, as libvirt takes it.
+// A disk that is attached where a CD or floppy drive is already: its medium, as libvirt takes it.
 bool is_medium(const DomainConfig& live, const Device& device) {
   const auto* disk = std::get_if<DomainDisk>(&device);
   return disk != nullptr && disk->device != DiskDevice::disk &&
@@ -89,7 +90,7 @@ Answer<void> plug_interface(Monitor& monitor, DomainInterface& interface) {
     vhosts.push_back(fmt::format("vhost-{}-{}", interface.alias, vhosts.size()));
     TRY_VOID(pass(monitor, vhosts.back(), std::move(fd)));
   }
-  settings["driver"] = "virtio-net";
+  settings["driver"] = offered::card(interface.model)->driver;  // interface_json() knows it
   settings["fds"] = names;
   if (!vhosts.empty()) {
     settings["vhost_fds"] = vhosts;
@@ -192,10 +193,14 @@ Answer<void> update_live(Driver& driver, const DomainPtr& domain, const Device& 
   const auto run = TRY(Driver::running(view));
   const auto* wanted = std::get_if<DomainInterface>(&device);
   if (wanted == nullptr) {
-    return not_live("devices other than interfaces, CD drives and graphics");
+    return not_live("devices other than interfaces, CD and floppy drives and graphics");
   }
   const Device found = TRY(find_device(*view.live, device));
   const auto& old = std::get<DomainInterface>(found);
+  if (!wanted->model.empty() && wanted->model != old.model) {
+    return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "cannot modify network device model from {} to {}", old.model,
+                      wanted->model);
+  }
   DomainConfig live = *view.live;
   for (DomainInterface& interface : live.devices.interfaces) {
     if (interface.alias == old.alias) {

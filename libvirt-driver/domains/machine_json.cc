@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/domains/clock.h"
 #include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/vcpus.h"
@@ -273,7 +274,7 @@ Answer<void> add_drives(Json& machine, const DomainConfig& config, const Machine
       net["vhost_fds"] = it->second;
     }
     if (add_place(net, interface.alias) && !is_uefi(config.os)) {  // which has drivers of its own
-      net["rom"] = offered::kNetBoot;
+      net["rom"] = option_rom(interface);
       if (const auto it = fds.roms.find(interface.alias); it != fds.roms.end()) {
         net["rom_fd"] = it->second;
       }

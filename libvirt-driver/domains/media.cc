@@ -40,6 +40,9 @@ Answer<void> check_rest(const DomainDisk& there, const DomainDisk& wanted) {
   if (!wanted.serial.empty() && wanted.serial != there.serial) {
     return fixed("serial");
   }
+  if (there.device == DiskDevice::floppy && wanted.readonly != there.readonly) {
+    return fixed("readonly");
+  }
   return {};
 }
 
@@ -83,7 +86,7 @@ Answer<void> change_medium(Driver& driver, const DomainPtr& domain, const Domain
   const auto run = TRY(Driver::running(view));
   const auto there = std::get<DomainDisk>(TRY(find_device(*view.live, wanted)));
   TRY_VOID(check_rest(there, wanted));
-  if (there.device != DiskDevice::cdrom) {
+  if (there.device == DiskDevice::disk) {
     if (!same_medium(there.source, wanted.source)) {
       return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "Removable media not supported for {} device",
                         xml_word(there.device));
@@ -103,6 +106,9 @@ Answer<void> change_medium(Driver& driver, const DomainPtr& domain, const Domain
     }
   }
   driver.replace_live(domain, std::move(live));
+  if (drive.device == DiskDevice::floppy) {
+    return {};  // it has no tray
+  }
   if (!was_open) {
     tell(driver, view.rpc_name(), drive.alias, true);
   }

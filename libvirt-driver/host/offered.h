@@ -52,7 +52,32 @@ struct Element {
 // Files of Debian's packages seabios and ipxe-qemu.
 inline constexpr std::string_view kBios = "/usr/share/seabios/bios-256k.bin";
 inline constexpr std::string_view kVideoBios = "/usr/share/seabios/vgabios-stdvga.bin";
-inline constexpr std::string_view kNetBoot = "/usr/lib/ipxe/qemu/pxe-virtio.rom";
+
+// Network cards by the models that domains name; the first is that of an interface which names none. Domain capabilities
+// have no place for them.
+struct Card {
+  std::string_view model;
+  std::string_view driver;  // the monitor's name for device_add
+  bool virtio;
+  std::string_view rom;  // with which a BIOS boots from it
+};
+inline constexpr std::string_view kVirtioNetBoot = "/usr/lib/ipxe/qemu/pxe-virtio.rom";
+inline constexpr std::array kCards{
+    Card{"virtio", "virtio-net", true, kVirtioNetBoot},
+    Card{"virtio-transitional", "virtio-net", true, kVirtioNetBoot},
+    Card{"virtio-non-transitional", "virtio-net", true, kVirtioNetBoot},
+    Card{"e1000", "e1000", false, "/usr/lib/ipxe/qemu/pxe-e1000.rom"},
+    Card{"rtl8139", "rtl8139", false, "/usr/lib/ipxe/qemu/pxe-rtl8139.rom"},
+};
+// Null: not offered.
+[[nodiscard]] constexpr const Card* card(std::string_view model) {
+  for (const Card& candidate : kCards) {
+    if (candidate.model == model) {
+      return &candidate;
+    }
+  }
+  return nullptr;
+}
 
 // Guest features: name, default, and whether a domain may say otherwise.
 struct GuestFeature {
@@ -86,7 +111,8 @@ inline constexpr Enum kVirtioModels{"model", {"virtio", "virtio-transitional", "
 inline constexpr Element kRng{"rng", true, {{kVirtioModels, {"backendModel", {"random"}}}}, ""};
 inline constexpr Element kChannel{"channel", true, {{{"type", {"pty", "unix"}}}}, ""};
 inline constexpr std::array kPcDevices{
-    Element{"disk", true, {{{"diskDevice", {"disk", "cdrom"}}, {"bus", {"ide", "virtio"}}, kVirtioModels}}, ""},
+    Element{
+        "disk", true, {{{"diskDevice", {"disk", "cdrom", "floppy"}}, {"bus", {"ide", "fdc", "virtio"}}, kVirtioModels}}, ""},
     Element{"graphics", true, {{{"type", {"vnc"}}}}, ""},
     Element{"video", true, {{{"modelType", {"vga", "none"}}}}, ""},
     Element{"hostdev", false, {}, ""},

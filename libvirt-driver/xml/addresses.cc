@@ -128,6 +128,15 @@ Answer<void> assign_drive_addresses(DomainConfig& config) {
                         "disk {}: an address on the IDE bus has bus 0 or 1, target 0 and unit 0 or 1, not {}, {} and {}",
                         disk.target, drive->bus, drive->target, drive->unit);
     }
+    if (disk.bus == DiskBus::fdc && drive->controller != 0) {
+      return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk {}: Only 1 fdc controller is supported", disk.target);
+    }
+    if (disk.bus == DiskBus::fdc && (drive->bus != 0 || drive->target != 0 || drive->unit > 1)) {
+      return call_error(
+          VIR_ERR_XML_ERROR,
+          "disk {}: an address on the floppy controller has bus 0, target 0 and unit 0 or 1, not {}, {} and {}", disk.target,
+          drive->bus, drive->target, drive->unit);
+    }
     if (drive->controller >= kMostControllers) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk {}: controller {} is beyond the last, {}", disk.target,
                         drive->controller, kMostControllers - 1);

@@ -34,12 +34,14 @@ Answer<void> check_disk_source(const DomainDisk& disk) {
   return {};
 }
 
-Answer<void> check_ide(const DomainDisk& disk) {
+// Drives of a pc's own controllers.
+Answer<void> check_drive(const DomainDisk& disk) {
   if (disk.readonly && disk.device == DiskDevice::disk) {
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk {}: readonly ide disks are not supported", disk.target);
   }
   if (disk.model != DiskModel::absent) {
-    return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk model '{}' not supported for bus 'ide'", xml_word(disk.model));
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "disk model '{}' not supported for bus '{}'", xml_word(disk.model),
+                      xml_word(disk.bus));
   }
   if (disk.driver.queues || disk.driver.queue_size) {
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED,
@@ -73,8 +75,8 @@ Answer<void> check_disk(const DomainConfig& config, const DomainDisk& disk) {
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "IOThreads not available for bus {} target {}", xml_word(disk.bus),
                       disk.target);
   }
-  if (disk.bus == DiskBus::ide) {
-    TRY_VOID(check_ide(disk));
+  if (disk.bus == DiskBus::ide || disk.bus == DiskBus::fdc) {
+    TRY_VOID(check_drive(disk));
   }
   TRY_VOID(check_rate(disk.limits.bytes, disk, "bytes_sec"));
   TRY_VOID(check_rate(disk.limits.iops, disk, "iops_sec"));
@@ -129,6 +131,13 @@ Answer<void> check_interface(const DomainInterface& interface) {
   if (interface.model.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") !=
       std::string::npos) {
     return call_error(VIR_ERR_XML_ERROR, "Model name contains invalid characters: '{}'", interface.model);
+  }
+  const bool tuned = interface.rom_bar != OnOff::absent || !interface.rom_file.empty();
+  if (interface.rom_enabled == YesNo::no && tuned) {
+    return call_error(VIR_ERR_XML_ERROR, "ROM tuning is not supported when ROM is disabled");
+  }
+  if (!interface.rom_file.empty() && interface.rom_file.front() != '/') {
+    return call_error(VIR_ERR_XML_ERROR, "/domain/devices/interface/rom/@file: '{}' must be absolute", interface.rom_file);
   }
   if (!interface.port_forwards.empty() && interface.type != InterfaceType::user) {
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "The <portForward> element can only be used with <interface type='user'>");
@@ -213,6 +222,9 @@ Answer<void> check_controllers(const DomainDevices& devices) {
     const uint32_t index = controller.index.value_or(0);
     if (controller.type == ControllerType::ide && index != 0) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "Only a single IDE controller is supported for this machine type");
+    }
+    if (controller.type == ControllerType::fdc && index != 0) {
+      return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "Only 1 fdc controller is supported");
     }
     if (index > kMostIndex) {
       return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "controller {}: index {} is beyond the last, {}",

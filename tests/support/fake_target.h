@@ -77,7 +77,9 @@ class FakeTarget final : public ControlTarget {
     verb(fmt::format("disk {} at {} on {} ({})", disk.id, disk.slot, disk.path, image.valid()), std::move(done));
   }
   void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) override {
-    verb(fmt::format("net {} {} ({} taps, {} vhosts)", net.id, net.mac, taps.size(), vhosts.size()), std::move(done));
+    verb(fmt::format("net {} {} ({} taps, {} vhosts){}", net.id, net.mac, taps.size(), vhosts.size(),
+                     net.model == NetModel::e1000 ? " e1000" : ""),
+         std::move(done));
   }
   void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) override {
     verb(fmt::format("medium {} {} ({}, {})", id, path, image.valid(), force), std::move(done));

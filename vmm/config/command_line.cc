@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/fd.h"
 #include "vmm/config/complete.h"
@@ -421,6 +422,26 @@ Result<void> check_net(const NetSettings& net) {
   return {};
 }
 
+namespace {
+
+// Firmware looks for an option ROM by what kind of card there is.
+Result<void> check_roms(const std::vector<NetSettings>& nets) {
+  std::map<NetModel, const NetSettings*> first;
+  for (const NetSettings& net : nets) {
+    if (net.boot == 0 || net.rom.empty()) {
+      continue;
+    }
+    const NetSettings& other = *first.emplace(net.model, &net).first->second;
+    if (other.rom != net.rom) {
+      return fail("NICs '{}' and '{}' have two option ROMs, '{}' and '{}'; cards of one model can have one only", other.id,
+                  net.id, other.rom, net.rom);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> validate(const MachineConfig& config) {
   if (config.name.empty() || config.name.size() > 128 || config.name.find_first_of("/\n") != std::string::npos) {
     return fail("name '{}' must have 1 to 128 characters and neither '/' nor a line break", config.name);
@@ -442,6 +463,7 @@ Result<void> validate(const MachineConfig& config) {
   for (const NetSettings& net : completed.nets) {
     TRY_VOID(check_net(net));
   }
+  TRY_VOID(check_roms(completed.nets));
   if (!config.memory.cells.empty()) {
     uint64_t sum = 0;
     for (const NumaCell& cell : config.memory.cells) {

@@ -38,7 +38,7 @@ LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsaf
 LODGE_WORDS(DiskDiscard, "ignore", "unmap");
 LODGE_WORDS(DiskError, "report", "ignore", "stop", "enospc");
 LODGE_WORDS(NetKind, "none", "tap", "user");
-LODGE_WORDS(NetModel, "virtio", "e1000");
+LODGE_WORDS(NetModel, "virtio", "e1000", "rtl8139");
 LODGE_WORDS(CharKind, "none", "stdio", "pty", "file", "socket");
 LODGE_WORDS(OnEvent, "destroy", "restart", "preserve");
 LODGE_WORDS(RingLayout, "split", "packed");

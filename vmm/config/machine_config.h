@@ -21,7 +21,7 @@ enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsa
 enum class DiskDiscard : uint8_t { ignore, unmap };
 enum class DiskError : uint8_t { report, ignore, stop, enospc };
 enum class NetKind : uint8_t { none, tap, user };
-enum class NetModel : uint8_t { virtio, e1000 };
+enum class NetModel : uint8_t { virtio, e1000, rtl8139 };
 enum class CharKind : uint8_t { none, stdio, pty, file, socket };
 enum class OnEvent : uint8_t { destroy, restart, preserve };
 enum class RingLayout : uint8_t { split, packed };

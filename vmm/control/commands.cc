@@ -156,7 +156,8 @@ constexpr std::array kCommands{
     Command{"cpu_add", "add a vCPU that is possible (query-hotpluggable-cpus)", kCpu, cpu_add},
     Command{"cpu_del", "ask the guest to let go of a vCPU (DEVICE_DELETED of vcpuN tells when it has)", kCpu, cpu_del},
     Command{"device_add",
-            "plug a disk (virtio-blk) or NIC (virtio-net) in; settings as in the configuration, descriptors by name",
+            "plug a disk (virtio-blk) or NIC (virtio-net, e1000, rtl8139) in; settings as in the configuration, descriptors "
+            "by name",
             kDeviceAdd, device_add, true},
     Command{"device_del", "ask the guest to let go of a disk or NIC (DEVICE_DELETED tells when it has)", kDeviceDel,
             device_del},

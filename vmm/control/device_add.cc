@@ -1,5 +1,8 @@
 #include "vmm/control/device_add.h"
 
+#include <algorithm>
+#include <array>
+
 #include "vmm/config/json.h"
 #include "vmm/control/command_call.h"
 
@@ -68,8 +71,12 @@ Result<void> add_disk(CommandCall& call) {
   return {};
 }
 
-Result<void> add_net(CommandCall& call) {
+Result<void> add_net(CommandCall& call, NetModel model) {
   NetSettings net = TRY(net_from_json(settings_of(call.arguments)));
+  if (call.arguments.contains("model") && net.model != model) {
+    return fail("device_add: driver and model are two different cards; leave the model out");
+  }
+  net.model = model;
   if (call.arguments.contains("fd")) {
     return fail("device_add: a NIC's descriptors are fds, a list");
   }
@@ -81,6 +88,12 @@ Result<void> add_net(CommandCall& call) {
   return {};
 }
 
+constexpr std::array kCards{
+    std::pair{std::string_view("virtio-net"), NetModel::virtio},
+    std::pair{std::string_view("e1000"), NetModel::e1000},
+    std::pair{std::string_view("rtl8139"), NetModel::rtl8139},
+};
+
 }  // namespace
 
 void device_add(CommandCall& call) {
@@ -88,10 +101,11 @@ void device_add(CommandCall& call) {
   Result<void> outcome;
   if (driver == "virtio-blk") {
     outcome = add_disk(call);
-  } else if (driver == "virtio-net") {
-    outcome = add_net(call);
+  } else if (const auto* const card = std::ranges::find(kCards, driver, [](const auto& known) { return known.first; });
+             card != kCards.end()) {
+    outcome = add_net(call, card->second);
   } else {
-    outcome = fail("device_add: there is no driver '{}'; use virtio-blk or virtio-net", driver);
+    outcome = fail("device_add: there is no driver '{}'; use virtio-blk, virtio-net, e1000 or rtl8139", driver);
   }
   if (!outcome) {
     call.finish(outcome);

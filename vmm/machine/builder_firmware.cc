@@ -14,7 +14,13 @@ namespace {
 std::span<const char* const> option_rom_names(NetModel model) {
   static constexpr std::array kVirtio{"pci1af4,1000.rom", "pci1af4,1041.rom"};
   static constexpr std::array kE1000{"pci8086,100e.rom"};
-  return model == NetModel::e1000 ? std::span<const char* const>(kE1000) : std::span<const char* const>(kVirtio);
+  static constexpr std::array kRtl8139{"pci10ec,8139.rom"};
+  switch (model) {
+    case NetModel::virtio: return kVirtio;
+    case NetModel::e1000: return kE1000;
+    case NetModel::rtl8139: return kRtl8139;
+  }
+  return kVirtio;
 }
 
 std::string option_rom_path(const NetSettings& net) {

@@ -171,6 +171,9 @@ Result<DeviceSpec> net_spec(const MachineConfig& config, const NetSettings& net)
   if (net.model == NetModel::e1000) {
     return E1000Spec{{.id = id, .port = std::move(port), .mac = mac, .link_up = net.link}};
   }
+  if (net.model == NetModel::rtl8139) {
+    return Rtl8139Spec{{.id = id, .port = std::move(port), .mac = mac, .link_up = net.link}};
+  }
   NetSpec spec;
   spec.transport = virtio_options(id, config.machine, net.virtio);
   spec.options.id = id;

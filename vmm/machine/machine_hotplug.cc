@@ -163,6 +163,9 @@ Result<void> Machine::check_newcomer(const std::string& id) const {
 Result<void> Machine::plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted) {
   CreatedDevice created = TRY(create_device(std::move(spec), *env_, nullptr));
   TRY_VOID(root_->plug({static_cast<uint8_t>(slot), 0}, created.function, true));
+  if (guest_runs_) {
+    created.device->resume();  // else it starts with the guest
+  }
   devices_.push_back(std::move(created.device));
   config_ = std::move(wanted);
   removable_ |= bit(slot);

@@ -122,6 +122,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "e1000") {
     return E1000Spec{{.id = "net0", .port = must(open_none(1)), .mac = {0x52, 0x54, 0, 1, 2, 3}}};
   }
+  if (name == "rtl8139") {
+    return Rtl8139Spec{{.id = "net0", .port = must(open_none(1)), .mac = {0x52, 0x54, 0, 1, 2, 3}}};
+  }
   if (name == "virtio-rng") {
     RngSpec spec;
     spec.transport = transport("rng0", packed);
@@ -198,17 +201,24 @@ struct Bench {
   CreatedDevice created;
 };
 
-// The PM timer runs on: not part of the comparison.
+// Timers that run on are not part of the comparison.
 StateBytes comparable(const StateBytes& bytes) {
   const StateReader reader = must(StateReader::parse(bytes));
-  if (!reader.has<FixedPowerState>("power0")) {
-    return bytes;
-  }
-  auto state = must(reader.get<FixedPowerState>("power0"));
-  state.timer_nanoseconds = 0;
   StateWriter out;
-  out.put("power0", state);
-  return out.bytes();
+  if (reader.has<FixedPowerState>("power0")) {
+    auto state = must(reader.get<FixedPowerState>("power0"));
+    state.timer_nanoseconds = 0;
+    out.put("power0", state);
+    return out.bytes();
+  }
+  if (reader.has<Rtl8139State>("net0")) {
+    auto state = must(reader.get<Rtl8139State>("net0"));
+    state.timer = 0;
+    out.put("net0", must(reader.get<PciState>("net0")));
+    out.put("net0", state);
+    return out.bytes();
+  }
+  return bytes;
 }
 
 void check_restores_equal(const Bench& from, size_t row, bool packed = false) {

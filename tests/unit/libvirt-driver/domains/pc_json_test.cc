@@ -116,6 +116,78 @@ TEST_CASE("IDE drives are where their addresses say") {
   CHECK(good("", moved)["disks"][0]["channel"] == 2);
 }
 
+TEST_CASE("floppy drives are the controller's two, with a medium or empty") {
+  const std::string drives =
+      "<disk type='file' device='floppy'><target dev='fdb'/></disk>"
+      "<disk type='file' device='floppy'><source file='/f'/><target dev='fda' bus='fdc'/><readonly/></disk>"
+      "<interface type='ethernet'/>";
+  const Json machine = good("<boot dev='fd'/><boot dev='network'/>", drives);
+  for (const Json& disk : machine["disks"]) {
+    const bool first = disk["id"] == "fdc0-0-0";
+    CHECK(disk["bus"] == "fdc");
+    CHECK(disk["device"] == "floppy");
+    CHECK(disk["unit"] == (first ? 1 : 2));
+    CHECK(disk["read_only"] == first);
+    CHECK(disk.contains("path") == first);
+    CHECK(!disk.contains("slot"));
+    CHECK(!disk.contains("channel"));
+  }
+  CHECK(machine["nets"][0]["boot"] == 2);
+  CHECK(good("<kernel>/k</kernel>", drives)["disks"].size() == 2);
+  CHECK(places(good("",
+                    "<disk type='file' device='floppy'><target dev='fdb'/><boot order='3'/></disk>"
+                    "<interface type='ethernet'><boot order='2'/></interface>")) == std::vector{2, 1});
+  auto microvm = domain_of("<kernel>/k</kernel>", "<disk type='file' device='floppy'><target dev='fda'/></disk>");
+  REQUIRE(microvm.has_value());
+  microvm->os.machine = "microvm";
+  const auto refused = machine_json(*microvm, MachineFds());
+  REQUIRE(!refused.has_value());
+  CHECK(names(refused.error().message(), "/domain/devices/controller[@type='fdc']"));
+}
+
+TEST_CASE("cards are virtio's unless another one is named") {
+  const auto net = [](std::string_view inside, std::string_view boot = "") {
+    return good(
+        boot, fmt::format("<interface type='ethernet'><mac address='52:54:00:00:00:01'/>{}</interface>", inside))["nets"][0];
+  };
+  CHECK(net("")["model"] == "virtio");
+  CHECK(net("<model type='virtio-transitional'/>")["model"] == "virtio");
+  CHECK(net("<model type='virtio-transitional'/>")["version"] == "transitional");
+  for (const char* const model : {"e1000", "rtl8139"}) {
+    const Json card =
+        net(fmt::format("<model type='{}'/><driver name='qemu' queues='1'/><mtu size='1400'/>"
+                        "<link state='down'/><address type='pci' slot='9'/>",
+                        model));
+    CHECK(card["model"] == model);
+    CHECK(card["link"] == false);
+    CHECK(card["slot"] == 9);
+    CHECK(!card.contains("version"));
+    CHECK(!card.contains("mtu"));
+    CHECK(!card.contains("rom"));
+    const std::string chosen = fmt::format("<model type='{}'/>", model);
+    const std::string usual = fmt::format("/usr/lib/ipxe/qemu/pxe-{}.rom", model);
+    CHECK(net(chosen, "<boot dev='network'/>")["rom"] == usual);
+    CHECK(net(chosen + "<rom bar='off'/>", "<boot dev='network'/>")["rom"] == usual);
+    CHECK(net(chosen + "<rom file='/my.rom'/>", "<boot dev='network'/>")["rom"] == "/my.rom");
+    CHECK(net(chosen + "<rom enabled='no'/>", "<boot dev='network'/>")["rom"] == "");
+  }
+  CHECK(net("", "<boot dev='network'/>")["rom"] == "/usr/lib/ipxe/qemu/pxe-virtio.rom");
+}
+
+TEST_CASE("cards refuse by the element's path what they have not") {
+  const auto said = [](std::string_view inside) {
+    return refusal("", fmt::format("<interface type='ethernet'><mac address='52:54:00:00:00:01'/>{}</interface>", inside));
+  };
+  const std::string path = "/domain/devices/interface[mac/@address='52:54:00:00:00:01']";
+  CHECK(names(said("<model type='ne2k_pci'/>"), path + "/model/@type: "));
+  CHECK(names(said("<model type='ne2k_pci'/>"), "'e1000'"));
+  CHECK(names(said("<model type='virtio-fast'/>"), path + "/model/@type: "));
+  CHECK(names(said("<model type='e1000'/><driver name='vhost'/>"), path + "/driver/@name: "));
+  CHECK(names(said("<model type='rtl8139'/><driver queues='2'/>"), path + "/driver/@queues: "));
+  CHECK(names(said("<model type='e1000'/><driver packed='on'/>"), path + "/driver/@packed: "));
+  CHECK(names(said("<model type='e1000'/><rom bar='on'/>"), path + "/rom/@bar: "));
+}
+
 TEST_CASE("the screen is a VGA at slot 2, and what there is not is left out") {
   auto config = domain_of("", "<video/><input type='tablet' bus='usb'/><input type='mouse' bus='ps2'/>");
   REQUIRE(config.has_value());
@@ -205,6 +277,16 @@ TEST_CASE("what IDE drives and firmware cannot be is said at their definition") 
   CHECK(names(said("", "<disk type='file' device='cdrom' model='virtio-transitional'><target dev='hda' bus='ide'/></disk>"),
               "not supported for bus 'ide'"));
   CHECK(names(said("", "<controller type='ide' index='1'/>"), "Only a single IDE controller"));
+  CHECK(names(said("", "<controller type='fdc' index='1'/>"), "Only 1 fdc controller"));
+  const std::string floppy = "<disk type='file' device='floppy'><target dev='fdc'/>";
+  CHECK(names(said("", floppy + "</disk>"), "Only 1 fdc controller"));
+  CHECK(names(said("", floppy + "<address type='drive' unit='2'/></disk>"), "an address on the floppy controller"));
+  CHECK(names(said("", floppy + "<address type='drive' bus='1'/></disk>"), "an address on the floppy controller"));
+  CHECK(names(said("", "<disk type='file' device='floppy'><target dev='fda' bus='ide'/></disk>"), "Invalid bus type"));
+  CHECK(names(said("", "<disk type='file' device='floppy'><driver queues='2'/><target dev='fda'/></disk>"),
+              "for virtio disks only"));
+  CHECK(names(said("", "<interface type='user'><rom enabled='no' file='/r'/></interface>"), "ROM tuning"));
+  CHECK(names(said("", "<interface type='user'><rom file='r'/></interface>"), "must be absolute"));
   CHECK(names(said("<bootmenu enable='yes' timeout='65536'/>", ""), "[0,65535]"));
   CHECK(names(said("<bios rebootTimeout='-2'/>", ""), "[-1,65535]"));
   CHECK(names(said("<bios useserial='yes'/>", ""), "useserial"));

@@ -129,6 +129,18 @@ TEST_CASE("floppy drives find their places") {
   CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "a,device=floppy"})));
 }
 
+TEST_CASE("cards of one model that firmware boots from have one option ROM, and real cards one queue") {
+  const auto good = [](const char* one, const char* other) {
+    return validate(parsed({"--machine", "pc", "--firmware", "bios", "--net", one, "--net", other})).has_value();
+  };
+  CHECK(good("none,model=rtl8139,boot=1", "none,model=rtl8139,boot=2"));
+  CHECK(good("none,model=rtl8139,boot=1,rom=/a", "none,model=e1000,boot=2,rom=/b"));
+  CHECK(good("none,model=rtl8139,boot=1,rom=/a", "none,model=rtl8139,boot=2,rom="));
+  CHECK(good("none,model=rtl8139,boot=1,rom=/a", "none,model=rtl8139,rom=/b"));
+  CHECK_FALSE(good("none,model=rtl8139,boot=1,rom=/a", "none,model=rtl8139,boot=2,rom=/b"));
+  CHECK_FALSE(good("none", "none,model=rtl8139,queues=2"));
+}
+
 TEST_CASE("IDE and firmware are for the pc, CDs for IDE") {
   CHECK(validate(parsed({"--machine", "pc", "--firmware", "bios,menu=on", "--cdrom", "none"})));
   CHECK_FALSE(validate(parsed({"--firmware", "bios"})));
