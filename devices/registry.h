@@ -27,6 +27,8 @@
 #include "devices/legacy/uart16550/device.h"
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
+#include "devices/usb/hid/device.h"
+#include "devices/usb/xhci/device.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
@@ -90,6 +92,14 @@ struct FloppySpec {
 struct E1000Spec {
   E1000::Options options;
 };
+struct UsbDeviceSpec {
+  uint32_t port = 0;  // from 1
+  std::variant<UsbHidOptions> options;
+};
+struct XhciSpec {
+  Xhci::Options options;
+  std::vector<UsbDeviceSpec> devices;
+};
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -105,7 +115,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, PciHotplugSpec, CpuHotplugSpec,
                  CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec, IdeSpec,
-                 FloppySpec, E1000Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                 FloppySpec, E1000Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;
