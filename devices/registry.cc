@@ -124,6 +124,21 @@ Result<CreatedDevice> create_rtl8139(DeviceSpec& spec, const DeviceEnv& env, con
   return function(Rtl8139::create(std::move(std::get<Rtl8139Spec>(spec).options), env, saved));
 }
 
+Result<std::shared_ptr<UsbDevice>> create_usb_device(UsbHidOptions options, const StateReader* saved) {
+  return create_usb_hid(std::move(options), saved);
+}
+
+// A controller, with what is plugged in.
+Result<CreatedDevice> create_xhci(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<XhciSpec>(spec);
+  for (UsbDeviceSpec& plug : wanted.devices) {
+    wanted.options.devices.push_back(
+        {plug.port,
+         TRY(std::visit([saved](auto& options) { return create_usb_device(std::move(options), saved); }, plug.options))});
+  }
+  return function(Xhci::create(std::move(wanted.options), env, saved));
+}
+
 template <class Spec, class Device>
 Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<Spec>(spec);
@@ -152,6 +167,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"floppy", create_floppy},
     {"e1000", create_e1000},
     {"rtl8139", create_rtl8139},
+    {"xhci", create_xhci},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},

@@ -29,6 +29,8 @@
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
 #include "devices/rtl8139/device.h"
+#include "devices/usb/hid/device.h"
+#include "devices/usb/xhci/device.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
@@ -100,6 +102,14 @@ struct E1000Spec {
 struct Rtl8139Spec {
   Rtl8139::Options options;
 };
+struct UsbDeviceSpec {
+  uint32_t port = 0;  // from 1
+  std::variant<UsbHidOptions> options;
+};
+struct XhciSpec {
+  Xhci::Options options;
+  std::vector<UsbDeviceSpec> devices;
+};
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -115,7 +125,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec, PciHotplugSpec,
                  CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec,
-                 IdeSpec, FloppySpec, E1000Spec, Rtl8139Spec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                 IdeSpec, FloppySpec, E1000Spec, Rtl8139Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

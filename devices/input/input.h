@@ -11,6 +11,8 @@ class InputSink {
   virtual ~InputSink() = default;
   // `code`: Linux's numbers of keys (KEY_* of input-event-codes.h). Keys that the device does not have are left out.
   virtual void key(uint16_t code, bool down) = 0;
+  // The guest listens to it, so far as that can be known.
+  [[nodiscard]] virtual bool takes_keys() const { return true; }
 };
 
 class PointerSink {
@@ -23,6 +25,16 @@ class PointerSink {
   virtual ~PointerSink() = default;
   // Steps since the last call, to the right, down and (wheel) towards the user; `buttons` are those that are down.
   virtual void move(int32_t right, int32_t down, int32_t wheel, uint8_t buttons) = 0;
+  [[nodiscard]] virtual bool takes_steps() const { return true; }
+};
+
+// A pointer that knows places on the screen.
+class TabletSink {
+ public:
+  static constexpr uint16_t kLast = 0x7FFF;  // the right and the lower edge
+  virtual ~TabletSink() = default;
+  virtual void place(uint16_t x, uint16_t y, int32_t wheel, uint8_t buttons) = 0;
+  [[nodiscard]] virtual bool takes_places() const { return true; }
 };
 
 }  // namespace lodge

@@ -129,6 +129,23 @@ Result<void> apply_video(RunRequest& request, const std::string& text) {
   return {};
 }
 
+Result<void> apply_usb(RunRequest& request, const std::string& text) {
+  request.config.usb.enabled = true;
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(request.config.usb, key.empty() ? "model" : key, value));
+  }
+  return {};
+}
+
+Result<void> apply_usb_device(RunRequest& request, const std::string& text) {
+  UsbDeviceSettings device;
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(device, key.empty() ? "kind" : key, value));
+  }
+  request.config.usb_devices.push_back(std::move(device));
+  return {};
+}
+
 Result<void> apply_net(RunRequest& request, const std::string& text) {
   NetSettings net;
   for (const auto& [key, value] : split_options(text)) {
@@ -230,6 +247,9 @@ const std::array kOptions{
     Option{"cdrom", "FILE|none[,boot=,...]", "a CD drive on the IDE bus (pc); may be repeated", apply_cdrom},
     Option{"floppy", "FILE|none[,boot=,...]", "a floppy drive (pc); may be repeated", apply_floppy},
     Option{"video", "vga[,memory_mib=,...]", "a screen (pc)", apply_video},
+    Option{"usb", "xhci[,ports=,...]", "a USB controller", apply_usb},
+    Option{"usb-device", "tablet|mouse|keyboard[,port=,id=]", "plugged into the USB controller; may be repeated",
+           apply_usb_device},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
     Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
            [](RunRequest& r, const std::string& v) -> Result<void> {
@@ -350,6 +370,7 @@ Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments
       request.config.disks.clear();
     }
     drop("net", request.config.nets);
+    drop("usb-device", request.config.usb_devices);
     drop("serial", request.config.serials);
     drop("channel", request.config.channels);
   }

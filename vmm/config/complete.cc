@@ -31,6 +31,9 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
   if (has_virtio_serial(config)) {
     users.push_back({"the virtio console", &config.virtio_serial.slot});
   }
+  if (config.usb.enabled) {
+    users.push_back({"the USB controller", &config.usb.slot});
+  }
   for (NetSettings& net : config.nets) {
     users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
   }
@@ -103,6 +106,44 @@ Result<void> choose_floppy_places(MachineConfig& config) {
       return fail("disk '{}' finds no free place; there are {} floppy drives", disk.id, kFloppyPlaces);
     }
     TRY_VOID(take(disk, static_cast<uint32_t>(free - taken.begin()) + 1));
+  }
+  return {};
+}
+
+// Whatever is plugged into the USB controller, for its port.
+Result<void> choose_usb_ports(MachineConfig& config) {
+  struct User {
+    std::string_view id;
+    uint32_t* port;
+  };
+  std::vector<User> users;
+  for (UsbDeviceSettings& device : config.usb_devices) {
+    users.push_back({device.id, &device.port});
+  }
+  config.usb.enabled = config.usb.enabled || !users.empty();
+  std::vector<const User*> taken(config.usb.ports + 1, nullptr);
+  for (const User& user : users) {
+    if (*user.port > config.usb.ports) {
+      return fail("USB device '{}': there is no port {}; the controller has 1 to {}", user.id, *user.port, config.usb.ports);
+    }
+    const User*& there = taken[*user.port];
+    if (*user.port != 0 && there != nullptr) {
+      return fail("USB port {} is asked for by '{}' and by '{}'; give one of them another, or 0 to have one chosen",
+                  *user.port, there->id, user.id);
+    }
+    there = &user;
+  }
+  for (const User& user : users) {
+    if (*user.port != 0) {
+      continue;
+    }
+    const auto free = std::find(taken.begin() + 1, taken.end(), nullptr);
+    if (free == taken.end()) {
+      return fail("USB device '{}' finds no free port; the controller has {}: raise ports of --usb (15 at most)", user.id,
+                  config.usb.ports);
+    }
+    *user.port = static_cast<uint32_t>(free - taken.begin());
+    *free = &user;
   }
   return {};
 }
@@ -196,7 +237,7 @@ bool is_vcpu_id(std::string_view id) {
 }
 
 Result<void> check_ids(const MachineConfig& config) {
-  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0"};
+  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0"};
   const auto check = [&ids](const std::string& id) -> Result<void> {
     if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
       return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
@@ -215,6 +256,9 @@ Result<void> check_ids(const MachineConfig& config) {
   for (const NetSettings& net : config.nets) {
     TRY_VOID(check(net.id));
   }
+  for (const UsbDeviceSettings& device : config.usb_devices) {
+    TRY_VOID(check(device.id));
+  }
   return {};
 }
 
@@ -223,11 +267,13 @@ Result<void> check_ids(const MachineConfig& config) {
 Result<void> complete(MachineConfig& config) {
   choose_ids(config.disks, "disk");
   choose_ids(config.nets, "net");
+  choose_ids(config.usb_devices, "input");
   choose_macs(config);
   TRY_VOID(check_cpus(config.cpu));
   TRY_VOID(check_ids(config));
   TRY_VOID(choose_ide_places(config));
   TRY_VOID(choose_floppy_places(config));
+  TRY_VOID(choose_usb_ports(config));
   return choose_slots(config);
 }
 

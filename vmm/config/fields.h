@@ -32,6 +32,8 @@ struct EnumWords;
 LODGE_WORDS(MachineKind, "microvm", "pc");
 LODGE_WORDS(FirmwareKind, "none", "bios", "uefi");
 LODGE_WORDS(VideoModel, "vga");
+LODGE_WORDS(UsbModel, "xhci");
+LODGE_WORDS(UsbKind, "tablet", "mouse", "keyboard");
 LODGE_WORDS(DiskDevice, "disk", "cdrom", "floppy");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
 LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsafe");
@@ -47,6 +49,8 @@ LODGE_WORDS(VirtioVersion, "auto", "modern", "transitional", "legacy");
 
 inline constexpr std::string_view kSlotHelp = "PCI slot, 1 to 31 (0: a free one)";
 inline constexpr Bounds kSlotBounds{0, 31};
+inline constexpr std::string_view kUsbPortHelp = "port of the USB controller, from 1 (0: a free one)";
+inline constexpr Bounds kUsbPortBounds{0, 15};
 inline constexpr std::string_view kBootHelp = "place in the firmware's boot order, from 1 (0: not booted from)";
 inline constexpr Bounds kBootBounds{0, 1000};
 
@@ -207,6 +211,21 @@ void describe(Visitor& v, VideoSettings& s) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, UsbSettings& s) {
+  v.field("enabled", "have a USB controller (it comes along with devices)", s.enabled);
+  v.field("model", "what the guest sees", s.model);
+  v.field("ports", "ports, each for USB 2.0 and 3.0", s.ports, Bounds{1, 15});
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
+}
+
+template <class Visitor>
+void describe(Visitor& v, UsbDeviceSettings& s) {
+  v.field("id", "name in logs and saved states (input0, input1, ...)", s.id);
+  v.field("kind", "what is plugged in", s.kind);
+  v.field("port", kUsbPortHelp, s.port, kUsbPortBounds);
+}
+
+template <class Visitor>
 void describe(Visitor& v, SmbiosSettings& s) {
   v.field("uuid", "system UUID", s.uuid);
   v.field("manufacturer", "system manufacturer", s.manufacturer);
@@ -243,6 +262,8 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("rng", "random numbers", s.rng);
   v.field("balloon", "memory balloon", s.balloon);
   v.field("video", "screen", s.video);
+  v.field("usb", "USB controller", s.usb);
+  v.field("usb_devices", "USB tablets, mice and keyboards", s.usb_devices);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
   v.field("clock", "the battery-backed clock (pc)", s.clock);
   v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);

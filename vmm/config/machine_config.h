@@ -15,6 +15,8 @@ namespace lodge {
 enum class MachineKind : uint8_t { microvm, pc };
 enum class FirmwareKind : uint8_t { none, bios, uefi };
 enum class VideoModel : uint8_t { vga };
+enum class UsbModel : uint8_t { xhci };
+enum class UsbKind : uint8_t { tablet, mouse, keyboard };
 enum class DiskDevice : uint8_t { disk, cdrom, floppy };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
 enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
@@ -189,6 +191,20 @@ struct VideoSettings {
   uint32_t slot = 0;
 };
 
+// A USB controller; it comes along with the first thing that is plugged into it.
+struct UsbSettings {
+  bool enabled = false;
+  UsbModel model = UsbModel::xhci;
+  uint32_t ports = 4;
+  uint32_t slot = 0;
+};
+
+struct UsbDeviceSettings {
+  std::string id;  // "input0" when empty, by position
+  UsbKind kind = UsbKind::tablet;
+  uint32_t port = 0;  // from 1; 0: chosen
+};
+
 struct SmbiosSettings {
   std::string uuid;
   std::string manufacturer;
@@ -223,6 +239,8 @@ struct MachineConfig {
   RngSettings rng;
   BalloonSettings balloon;
   VideoSettings video;
+  UsbSettings usb;
+  std::vector<UsbDeviceSettings> usb_devices;
   SmbiosSettings smbios;
   ClockSettings clock;
   bool debug_console = false;  // port 0x402, to standard error

@@ -41,7 +41,7 @@ constexpr std::array<const char*, BalloonStats::kTags> kBalloonStats{
 
 }  // namespace
 
-MachineTarget::~MachineTarget() = default;
+MachineTarget::~MachineTarget() { machine_.on_pointer_change({}); }
 
 std::vector<ControlTarget::Cpu> MachineTarget::cpus() const {
   std::vector<Cpu> cpus;
@@ -78,6 +78,13 @@ std::vector<ControlTarget::DeviceCounters> MachineTarget::counters() const {
   for (const auto& device : machine_.devices()) {
     if (auto counters = device->counters(); !counters.empty()) {
       all.push_back({std::string(device->id()), std::move(counters)});
+    }
+  }
+  if (machine_.usb() != nullptr) {
+    for (const Xhci::Plug& plug : machine_.usb()->devices()) {
+      if (auto counters = plug.device->counters(); !counters.empty()) {
+        all.push_back({plug.device->id(), std::move(counters)});
+      }
     }
   }
   if (machine_.ide() != nullptr) {
@@ -288,14 +295,14 @@ Result<void> MachineTarget::screendump(int fd) {
 }
 
 void MachineTarget::send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) {
-  InputSink* keyboard = machine_.keyboard();
-  if (keyboard == nullptr) {
-    done(fail("the guest has no keyboard; a machine pc that starts with firmware has one"));
+  InputRouter& keyboard = machine_.input();
+  if (!keyboard.has_keyboard()) {
+    done(fail("the guest has no keyboard; a machine pc that starts with firmware has one, or use --usb-device keyboard"));
     return;
   }
   release_keys();  // of those before, which are overtaken
   for (const uint16_t key : keys) {
-    keyboard->key(key, true);
+    keyboard.key(key, true);
   }
   held_keys_ = std::move(keys);
   keys_done_ = std::move(done);
@@ -304,7 +311,7 @@ void MachineTarget::send_keys(std::vector<uint16_t> keys, std::chrono::milliseco
 
 void MachineTarget::release_keys() {
   for (const uint16_t key : held_keys_ | std::views::reverse) {
-    machine_.keyboard()->key(key, false);
+    machine_.input().key(key, false);
   }
   held_keys_.clear();
   if (const Done done = std::exchange(keys_done_, {})) {

@@ -21,7 +21,10 @@ class MachineTarget final : public ControlTarget {
       : machine_(machine),
         control_(control),
         quit_(std::move(quit)),
-        viewers_(control, {machine.screen(), machine.keyboard(), machine.pointer()}, std::move(on_viewer_thread)) {}
+        viewers_(control, {machine.screen(), &machine.input(), &machine.input(), &machine.input()},
+                 std::move(on_viewer_thread)) {
+    machine_.on_pointer_change([this] { viewers_.pointer_changed(); });
+  }
   ~MachineTarget() override;
 
   [[nodiscard]] std::string name() const override { return machine_.config().name; }

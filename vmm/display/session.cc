@@ -12,9 +12,26 @@ ViewerSession::~ViewerSession() {
       }
     }
   }
+  let_up_buttons();
+}
+
+void ViewerSession::let_up_buttons() {
   if (buttons_ != 0) {
     move({.buttons = 0});
   }
+  if (tablet_buttons_ != 0) {
+    place({.x = place_.x, .y = place_.y, .buttons = 0});
+  }
+}
+
+std::optional<display::Pointer> ViewerSession::pointer_news() {
+  const bool absolute = sinks_.tablet != nullptr && sinks_.tablet->takes_places();
+  if (told_ == absolute) {
+    return std::nullopt;
+  }
+  told_ = absolute;
+  let_up_buttons();  // the viewer holds them elsewhere from now on
+  return display::Pointer{.absolute = absolute};
 }
 
 Result<std::optional<display::Frame>> ViewerSession::handle(std::span<const std::byte> packet, Time now) {
@@ -31,7 +48,9 @@ Result<std::optional<display::Frame>> ViewerSession::handle(std::span<const std:
     key(*pressed);
   } else if (const auto* step = std::get_if<display::Move>(&message)) {
     move(*step);
-  }  // no device takes positions
+  } else if (const auto* position = std::get_if<display::Position>(&message)) {
+    place(*position);
+  }
   return std::nullopt;
 }
 
@@ -66,6 +85,14 @@ void ViewerSession::move(const display::Move& move) {
   if (sinks_.pointer != nullptr) {
     buttons_ = static_cast<uint8_t>(move.buttons);
     sinks_.pointer->move(move.right, move.down, move.wheel, buttons_);
+  }
+}
+
+void ViewerSession::place(const display::Position& position) {
+  if (sinks_.tablet != nullptr) {
+    place_ = position;
+    tablet_buttons_ = static_cast<uint8_t>(position.buttons);
+    sinks_.tablet->place(position.x, position.y, position.wheel, tablet_buttons_);
   }
 }
 

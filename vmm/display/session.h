@@ -16,11 +16,12 @@
 
 namespace lodge {
 
-// What a guest has for people; keyboard and pointer may be null. All outlive who uses them.
+// What a guest has for people; all but the screen may be null. All outlive who uses them.
 struct DisplaySinks {
   Screen* screen = nullptr;
   InputSink* keyboard = nullptr;
   PointerSink* pointer = nullptr;
+  TabletSink* tablet = nullptr;
 };
 
 class ViewerSession {
@@ -34,17 +35,24 @@ class ViewerSession {
 
   // One packet, and the answer to it. Error: the viewer is to be dropped; why.
   [[nodiscard]] Result<std::optional<display::Frame>> handle(std::span<const std::byte> packet, Time now);
+  // The kind of pointer that the guest has now, if the viewer was not told of it yet.
+  [[nodiscard]] std::optional<display::Pointer> pointer_news();
 
  private:
   [[nodiscard]] display::Frame refresh(const display::Refresh& wanted);
   void key(const display::Key& key);
   void move(const display::Move& move);
+  void place(const display::Position& position);
+  void let_up_buttons();
 
   DisplaySinks sinks_;
   std::span<uint32_t> picture_;
   Image image_;
   std::bitset<display::kMaxKey + 1> held_;
-  uint8_t buttons_ = 0;
+  uint8_t buttons_ = 0;         // of the mouse
+  uint8_t tablet_buttons_ = 0;  // at:
+  display::Position place_;
+  std::optional<bool> told_;  // that the guest takes places
   display::RateLimit inputs_{display::kInputsPerSecond};
   display::RateLimit refreshes_{display::kRefreshesPerSecond};
 };

@@ -24,7 +24,7 @@ Result<void> check_socket(int socket) {
 
 Result<std::unique_ptr<ViewerThread>> ViewerThread::start(Fd socket, DisplaySinks sinks, Hooks hooks) {
   TRY_VOID(check_socket(socket.get()));
-  std::unique_ptr<ViewerThread> viewer(new ViewerThread(std::move(socket), TRY(EventFd::create())));
+  std::unique_ptr<ViewerThread> viewer(new ViewerThread(std::move(socket), TRY(EventFd::create()), TRY(EventFd::create())));
   TRY_VOID(viewer->make_picture());
   viewer->thread_ = std::thread([self = viewer.get(), sinks, hooks = std::move(hooks)] { self->run(sinks, hooks); });
   return viewer;
@@ -73,14 +73,20 @@ Result<void> ViewerThread::serve(const DisplaySinks& sinks) {
   ViewerSession session(sinks, pixels());
   TRY_VOID(display::send_packet(socket_.get(), display::bytes_of(display::Hello{}), file_.get()));
   file_.reset();
-  TRY_VOID(display::send_packet(socket_.get(), display::bytes_of(display::Pointer{})));
   while (true) {
-    std::array<pollfd, 2> waiting{pollfd{socket_.get(), POLLIN, 0}, pollfd{stop_.get(), POLLIN, 0}};
+    if (const auto pointer = session.pointer_news()) {
+      TRY_VOID_CONTEXT(display::send_packet(socket_.get(), display::bytes_of(*pointer)), "it does not read");
+    }
+    std::array<pollfd, 3> waiting{pollfd{socket_.get(), POLLIN, 0}, pollfd{stop_.get(), POLLIN, 0},
+                                  pollfd{pointer_.get(), POLLIN, 0}};
     if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) {
       return fail_errno(errno, "wait for packets");
     }
     if (waiting[1].revents != 0) {
       return {};
+    }
+    if (waiting[2].revents != 0) {
+      (void)pointer_.drain();
     }
     std::array<std::byte, display::kMaxPacket> buffer;
     const auto received = TRY(display::receive_packet(socket_.get(), buffer));

@@ -26,6 +26,8 @@ class ViewerThread {
   [[nodiscard]] static Result<std::unique_ptr<ViewerThread>> start(Fd socket, DisplaySinks sinks, Hooks hooks);
   // Ends the thread and waits for that, however the viewer behaves.
   ~ViewerThread();
+  // The guest's pointer may be of another kind now. Any thread.
+  void pointer_changed() { pointer_.signal(); }
   ViewerThread(const ViewerThread&) = delete;
   ViewerThread& operator=(const ViewerThread&) = delete;
 
@@ -33,7 +35,8 @@ class ViewerThread {
   struct Unmap {
     void operator()(std::byte* at) const { ::munmap(at, display::kPictureBytes); }
   };
-  ViewerThread(Fd socket, EventFd stop) : socket_(std::move(socket)), stop_(std::move(stop)) {}
+  ViewerThread(Fd socket, EventFd stop, EventFd pointer)
+      : socket_(std::move(socket)), stop_(std::move(stop)), pointer_(std::move(pointer)) {}
   [[nodiscard]] Result<void> make_picture();
   [[nodiscard]] std::span<uint32_t> pixels() const;
   void run(const DisplaySinks& sinks, const Hooks& hooks);
@@ -41,6 +44,7 @@ class ViewerThread {
 
   Fd socket_;
   EventFd stop_;
+  EventFd pointer_;
   Fd file_;
   std::unique_ptr<std::byte, Unmap> picture_;
   std::thread thread_;

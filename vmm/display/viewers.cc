@@ -32,4 +32,10 @@ Result<void> Viewers::attach(Fd socket) {
   return {};
 }
 
+void Viewers::pointer_changed() {
+  for (const auto& [number, viewer] : viewers_) {
+    viewer->pointer_changed();
+  }
+}
+
 }  // namespace lodge

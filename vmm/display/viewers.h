@@ -23,6 +23,8 @@ class Viewers {
 
   // Errors: there is no screen; there are enough; the socket is of another kind.
   [[nodiscard]] Result<void> attach(Fd socket);
+  // The guest's pointer may be of another kind now.
+  void pointer_changed();
   [[nodiscard]] size_t count() const { return viewers_.size(); }
 
  private:

@@ -44,6 +44,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_disks();
   [[nodiscard]] Result<void> add_keyboard();
   [[nodiscard]] Result<void> add_video();
+  [[nodiscard]] Result<void> add_usb();
   [[nodiscard]] Result<void> add_ide();
   [[nodiscard]] Result<void> add_floppies();
   [[nodiscard]] Result<void> add_nets();

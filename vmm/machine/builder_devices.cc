@@ -111,6 +111,7 @@ Result<void> MachineBuilder::create_devices() {
     TRY_VOID(add_cpu_hotplug());
   }
   TRY_VOID(add_chipset());
+  TRY_VOID(add_usb());
   TRY_VOID(add_keyboard());
   if (config_.debug_console) {
     TRY_VOID(add(DebugConsoleSpec{}));
@@ -183,8 +184,25 @@ Result<void> MachineBuilder::add_keyboard() {
     return {};
   }
   TRY_VOID(add(I8042Spec{}));
-  machine_.keyboard_ = dynamic_cast<InputSink*>(machine_.devices_.back().get());
-  machine_.pointer_ = dynamic_cast<PointerSink*>(machine_.devices_.back().get());
+  machine_.input_.add(*machine_.devices_.back());
+  return {};
+}
+
+// What is there for people at USB is preferred to PS/2, once the guest listens to it.
+Result<void> MachineBuilder::add_usb() {
+  if (!config_.usb.enabled) {
+    return {};
+  }
+  XhciSpec spec;
+  spec.options.ports = config_.usb.ports;
+  for (const UsbDeviceSettings& device : config_.usb_devices) {
+    spec.devices.push_back({device.port, usb_hid(device, [machine = &machine_] { machine->pointer_changed(); })});
+  }
+  TRY_VOID(add(std::move(spec), config_.usb.slot));
+  machine_.usb_ = dynamic_cast<Xhci*>(machine_.devices_.back().get());
+  for (const Xhci::Plug& plug : machine_.usb_->devices()) {
+    machine_.input_.add(*plug.device);
+  }
   return {};
 }
 

@@ -115,6 +115,11 @@ Result<FloppyController::Drive> floppy_drive(const DiskSettings& disk, OnBlockEr
   return drive;
 }
 
+UsbHidOptions usb_hid(const UsbDeviceSettings& device, std::function<void()> on_listening) {
+  static constexpr std::array kKinds{UsbHidKind::tablet, UsbHidKind::mouse, UsbHidKind::keyboard};
+  return {device.id, kKinds.at(static_cast<size_t>(device.kind)), std::move(on_listening)};
+}
+
 Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
                           std::chrono::milliseconds lock_patience) {
   const std::string& id = disk.id;

@@ -404,6 +404,14 @@ void Machine::clock_set(int64_t offset) {
   });
 }
 
+void Machine::pointer_changed() {
+  control_.post([this] {
+    if (on_pointer_change_) {
+      on_pointer_change_();
+    }
+  });
+}
+
 void Machine::block_error(const BlockErrorEvent& event) {
   static constexpr const char* kOperations[] = {"read", "write", "flush", "discard", "write-zeroes"};
   static constexpr const char* kActions[] = {"report", "ignore", "stop", "enospc"};

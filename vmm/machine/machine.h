@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/io/loop_thread.h"
+#include "devices/input/router.h"
 #include "devices/legacy/power/device.h"
 #include "devices/pci/root.h"
 #include "devices/registry.h"
@@ -140,10 +141,14 @@ class Machine {
   [[nodiscard]] Piix3Ide* ide() const { return ide_; }
   // The floppy controller, or null.
   [[nodiscard]] FloppyController* floppy() const { return floppy_; }
-  // What shows a picture, what takes keys and what takes steps; null: the guest has none.
+  // What shows a picture; null: the guest has nothing.
   [[nodiscard]] Screen* screen() const { return screen_; }
-  [[nodiscard]] InputSink* keyboard() const { return keyboard_; }
-  [[nodiscard]] PointerSink* pointer() const { return pointer_; }
+  // What takes keys, steps and places.
+  [[nodiscard]] InputRouter& input() { return input_; }
+  // `fn` runs whenever the guest may have begun to take places, or ceased; on control.
+  void on_pointer_change(std::function<void()> fn) { on_pointer_change_ = std::move(fn); }
+  // The USB controller, or null.
+  [[nodiscard]] Xhci* usb() const { return usb_; }
   [[nodiscard]] std::string serial_path(size_t index) const;
   void emit(const MachineEvent& event) const;
 
@@ -163,6 +168,7 @@ class Machine {
   void port_changed(std::string_view port, bool open);  // any I/O loop
   void tray_moved(std::string_view drive, bool open);   // any vCPU thread
   void clock_set(int64_t offset_seconds);               // guest time minus UTC
+  void pointer_changed();                               // any thread
   // machine_hotplug.cc
   struct Seat {
     std::string id;
@@ -222,8 +228,9 @@ class Machine {
   std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
   Screen* screen_ = nullptr;  // null: none, here and below
-  InputSink* keyboard_ = nullptr;
-  PointerSink* pointer_ = nullptr;
+  Xhci* usb_ = nullptr;
+  InputRouter input_;
+  std::function<void()> on_pointer_change_;
   PciHotplug* hotplug_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
   Piix3Ide* ide_ = nullptr;             // null: no drive is on its bus

@@ -125,6 +125,13 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "rtl8139") {
     return Rtl8139Spec{{.id = "net0", .port = must(open_none(1)), .mac = {0x52, 0x54, 0, 1, 2, 3}}};
   }
+  if (name == "xhci") {
+    XhciSpec spec;
+    spec.devices.push_back({1, UsbHidOptions{"tablet0", UsbHidKind::tablet, {}}});
+    spec.devices.push_back({2, UsbHidOptions{"mouse0", UsbHidKind::mouse, {}}});
+    spec.devices.push_back({3, UsbHidOptions{"keyboard0", UsbHidKind::keyboard, {}}});
+    return spec;
+  }
   if (name == "virtio-rng") {
     RngSpec spec;
     spec.transport = transport("rng0", packed);

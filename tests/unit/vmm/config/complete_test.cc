@@ -153,4 +153,25 @@ TEST_CASE("IDE and firmware are for the pc, CDs for IDE") {
   CHECK_FALSE(validate(parsed({"--machine", "pc", "--disk", "serial=x,bus=ide"})));
 }
 
+TEST_CASE("USB devices bring their controller along, and have ports around those that were asked for") {
+  MachineConfig config =
+      parsed({"--usb-device", "tablet", "--usb-device", "keyboard,port=1,id=kbd", "--usb-device", "mouse"});
+  CHECK(!config.usb.enabled);
+  REQUIRE(complete(config));
+  CHECK((config.usb.enabled && config.usb.slot == 1 && config.usb.ports == 4));
+  REQUIRE(config.usb_devices.size() == 3);
+  CHECK((config.usb_devices[0].id == "input0" && config.usb_devices[0].port == 2));
+  CHECK((config.usb_devices[1].id == "kbd" && config.usb_devices[1].kind == UsbKind::keyboard));
+  CHECK(config.usb_devices[2].port == 3);
+  CHECK(complaint({"--usb-device", "tablet,port=5"}) ==
+        "USB device 'input0': there is no port 5; the controller has 1 to 4");
+  CHECK(complaint({"--usb-device", "tablet,port=2", "--usb-device", "mouse,port=2"}) ==
+        "USB port 2 is asked for by 'input0' and by 'input1'; give one of them another, or 0 to have one chosen");
+  CHECK(complaint({"--usb", "xhci,ports=1", "--usb-device", "tablet", "--usb-device", "mouse"}) ==
+        "USB device 'input1' finds no free port; the controller has 1: raise ports of --usb (15 at most)");
+  CHECK(complaint({"--usb-device", "tablet,id=usb0"}) == "id 'usb0' is used twice; give each device its own");
+  CHECK_FALSE(parse_run_arguments({"--usb-device", "printer"}));
+  CHECK_FALSE(parse_run_arguments({"--usb", "xhci,ports=16"}));
+}
+
 }  // namespace lodge

@@ -62,6 +62,34 @@ TEST_CASE("What a viewer holds is let up when it goes") {
   CHECK(f.input.take() == "-29 0,0,0,0");
 }
 
+// A tablet that the guest listens to or not.
+struct FakeTablet final : TabletSink {
+  void place(uint16_t x, uint16_t y, int32_t wheel, uint8_t buttons) override {
+    text += fmt::format("{},{},{},{} ", x, y, wheel, buttons);
+  }
+  [[nodiscard]] bool takes_places() const override { return listens; }
+  bool listens = false;
+  std::string text;
+};
+
+TEST_CASE("Places reach a tablet, and the viewer hears once when the guest begins to listen to it") {
+  Fixture f;
+  FakeTablet tablet;
+  f.session.emplace(DisplaySinks{&f.screen, &f.input, &f.input, &tablet}, f.picture);
+  CHECK(f.session->pointer_news()->absolute == 0);
+  CHECK(!f.session->pointer_news());
+  CHECK(f.send(display::Move{.right = 1, .buttons = 2}));
+  tablet.listens = true;
+  CHECK(f.session->pointer_news()->absolute == 1);
+  CHECK(!f.session->pointer_news());
+  CHECK(f.input.take() == "1,0,0,2 0,0,0,0");  // the mouse's button comes up
+  CHECK(f.send(display::Position{.x = 5, .y = 0x7FFF, .wheel = -1, .buttons = 1}));
+  CHECK(tablet.text == "5,32767,-1,1 ");
+  f.session.reset();
+  CHECK(tablet.text == "5,32767,-1,1 5,32767,0,0 ");
+  CHECK(f.input.take().empty());
+}
+
 TEST_CASE("A guest with neither keyboard nor mouse is looked at all the same") {
   Fixture f;
   f.session.emplace(DisplaySinks{&f.screen, nullptr, nullptr}, f.picture);

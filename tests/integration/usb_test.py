@@ -1,0 +1,180 @@
+"""USB: what people do at a screen arrives through xHCI at a tablet, a mouse and a keyboard, in Linux and in a BIOS."""
+import re
+import struct
+
+import pytest
+from support import disks, places
+from support.viewer import Viewer
+from support.wait import until
+
+SLOW = 4 * places.COMMAND_SECONDS
+BOOT_SECONDS = 2 * places.BOOT_SECONDS
+DEVICES = ("--video", "vga", "--usb", "xhci", "--usb-device", "tablet", "--usb-device", "mouse", "--usb-device", "keyboard")
+EV_KEY, EV_REL, EV_ABS = 1, 2, 3
+REL_X, REL_Y, REL_WHEEL = 0, 1, 8
+ABS_X, ABS_Y = 0, 1
+BTN_LEFT, BTN_RIGHT = 0x110, 0x111
+KEY_A, KEY_LEFTSHIFT, KEY_ESC = 30, 42, 1
+NAMES = {"tablet": "Lodge Lodge USB Tablet", "mouse": "Lodge Lodge USB Mouse", "keyboard": "Lodge Lodge USB Keyboard"}
+
+
+class Desktop:
+    """A Linux guest, its event files, and someone at its screen."""
+
+    def __init__(self, vmm):
+        self.vmm = vmm
+        self.guest = vmm.guest
+        self.files = {}
+        self.viewer = None
+
+    def find(self):
+        """The event files, by what /proc says."""
+        listing = self.guest.run("cat /proc/bus/input/devices")
+        for kind, name in NAMES.items():
+            match = re.search(rf'N: Name="{re.escape(name)}"\n(?:[^\n]+\n)*?H: Handlers=[^\n]*(event\d+)', listing)
+            assert match, f"there is no {kind}:\n{listing}"
+            self.files[kind] = match.group(1)
+
+    def watch(self):
+        """From now on what comes is kept in the guest."""
+        self.guest.run(
+            "".join(
+                f"cat /dev/input/{file} > /run/{kind}.events 2>/dev/null & echo $! > /run/{kind}.pid\n"
+                for kind, file in self.files.items()
+            )
+        )
+
+    def look(self):
+        """Someone sits down at the screen."""
+        self.viewer = Viewer(self.vmm.control)
+        self.viewer.wait_for_pointer(True)
+
+    def events(self, kind, count):
+        """All events of the device so far, once there are so many: (type, code, value), without what only separates them."""
+
+        def read():
+            text = self.guest.run(f"od -An -v -t x1 /run/{kind}.events")
+            data = bytes.fromhex(text.replace("\n", "").replace(" ", ""))
+            events = [struct.unpack_from("<qqHHi", data, at)[2:] for at in range(0, len(data) - len(data) % 24, 24)]
+            return [event for event in events if event[0] in (EV_KEY, EV_REL, EV_ABS)]
+
+        until(lambda: len(read()) >= count, f"{count} events of the {kind}", SLOW)
+        return read()
+
+
+@pytest.fixture(scope="module")
+def desktop(shared_vmm, shared_root):
+    """A guest with all three."""
+    vmm = shared_vmm(
+        machine="pc", agent=True, kernel=places.PC_KERNEL, initrd=places.PC_INITRD, disks=[shared_root], extra=DEVICES
+    )
+    desktop = Desktop(vmm)
+    vmm.guest.run("modprobe -a xhci_pci usbhid hid-generic", timeout=SLOW)
+    until(lambda: vmm.guest.run("cat /proc/bus/input/devices").count("Lodge Lodge USB") == 3, "the devices are there", SLOW)
+    desktop.find()
+    desktop.watch()
+    desktop.look()
+    return desktop
+
+
+def check_people(desktop, seen):
+    """Places, steps and keys arrive as they were sent. `seen`: how many events of each device came before."""
+    tablet, mouse, keyboard = seen
+    desktop.viewer.place(100, 200)
+    got = desktop.events("tablet", tablet + 2)[tablet:]
+    assert got == [(EV_ABS, ABS_X, 100), (EV_ABS, ABS_Y, 200)]
+    desktop.viewer.place(0x7FFF, 0, buttons=1)
+    desktop.viewer.place(0x7FFF, 0, wheel=-1)
+    got = desktop.events("tablet", tablet + 7)[tablet + 2 :]
+    assert [event for event in got if event[1] != 11] == [  # without the wheel's fine steps
+        (EV_KEY, BTN_LEFT, 1),
+        (EV_ABS, ABS_X, 0x7FFF),
+        (EV_ABS, ABS_Y, 0),
+        (EV_KEY, BTN_LEFT, 0),
+        (EV_REL, REL_WHEEL, 1),
+    ]
+    desktop.viewer.move(5, -300)
+    got = desktop.events("mouse", mouse + 4)[mouse:]
+    assert sum(value for _, code, value in got if code == REL_X) == 5
+    assert sum(value for _, code, value in got if code == REL_Y) == -300
+    for code, down in ((KEY_LEFTSHIFT, 1), (KEY_A, 1), (KEY_A, 0), (KEY_LEFTSHIFT, 0)):
+        desktop.viewer.key(code, down)
+    got = [event for event in desktop.events("keyboard", keyboard + 4)[keyboard:] if event[2] != 2]
+    assert got == [(EV_KEY, KEY_LEFTSHIFT, 1), (EV_KEY, KEY_A, 1), (EV_KEY, KEY_A, 0), (EV_KEY, KEY_LEFTSHIFT, 0)]
+    return [len(desktop.events(kind, 0)) for kind in NAMES]
+
+
+def test_linux_sees_the_devices(desktop):
+    """Speeds and drivers; the kernel has nothing to complain of; the controller counts."""
+    speeds = desktop.guest.run("cat /sys/bus/usb/devices/*-*/speed").split()
+    assert speeds.count("12") == 3
+    log = desktop.guest.run("dmesg")
+    assert "xhci_hcd" in log
+    assert not re.search(r"(xhci_hcd|usb \d).*(WARN|ERROR|error|died|halted|timeout|not responding)", log), log
+    assert "PCI-MSI" in desktop.guest.run("grep xhci /proc/interrupts")
+    stats = desktop.vmm.control.execute("query-stats")["devices"]["usb0"]
+    assert stats["commands"] > 10 and stats["transfers"] > 30 and stats["guest-mistakes"] == 0
+
+
+def test_people_arrive(desktop):
+    """At the right place. The verb that sends keys reaches the USB keyboard, too."""
+    seen = check_people(desktop, [len(desktop.events(kind, 0)) for kind in NAMES])
+    desktop.vmm.control.execute("send-key", {"keys": str(KEY_ESC), "hold-ms": 10})
+    assert desktop.events("keyboard", seen[2] + 2)[-2:] == [(EV_KEY, KEY_ESC, 1), (EV_KEY, KEY_ESC, 0)]
+
+
+def test_nothing_runs_while_nobody_moves(desktop):
+    """The controller does nothing of its own."""
+    before = desktop.vmm.control.execute("query-stats")["devices"]["usb0"]
+    desktop.guest.run("sleep 2")
+    assert desktop.vmm.control.execute("query-stats")["devices"]["usb0"] == before
+
+
+def test_a_device_sleeps_and_wakes(desktop):
+    """Linux suspends the keyboard; a key wakes it, and is not lost."""
+    guest = desktop.guest
+    path = guest.run("for d in /sys/bus/usb/devices/*; do grep -qs 'USB Keyboard' $d/product && echo $d; done").strip()
+    guest.run("kill $(cat /run/keyboard.pid)")
+    guest.run(f"echo 0 > {path}/power/autosuspend_delay_ms; echo auto > {path}/power/control")
+    until(lambda: guest.run(f"cat {path}/power/runtime_status").strip() == "suspended", "the keyboard sleeps", SLOW)
+    desktop.guest.run(f"cat /dev/input/{desktop.files['keyboard']} >> /run/keyboard.events 2>/dev/null & echo $! > /run/keyboard.pid")
+    until(lambda: guest.run(f"cat {path}/power/runtime_status").strip() != "resuming", "it is decided", SLOW)
+    before = len(desktop.events("keyboard", 0))
+    desktop.viewer.key(KEY_A, True)
+    desktop.viewer.key(KEY_A, False)
+    got = [event for event in desktop.events("keyboard", before + 2)[before:] if event[2] != 2]
+    assert got == [(EV_KEY, KEY_A, 1), (EV_KEY, KEY_A, 0)]
+    guest.run(f"echo on > {path}/power/control")
+
+
+def test_it_goes_on_after_a_save(desktop, vmm, tmp_path):
+    """In a new process, with what people do meanwhile."""
+    file = str(tmp_path / "guest.save")
+    desktop.viewer.close()
+    seen = [len(desktop.events(kind, 0)) for kind in NAMES]
+    desktop.vmm.control.execute("save", {"path": file, "quit": True}, timeout=SLOW)
+    assert desktop.vmm.wait_exit() == 0
+    machine = vmm(kernel=None, initrd=None, serial=None, extra=["--restore", file])
+    machine.guest.listening = True
+    again = Desktop(machine)
+    again.files = desktop.files
+    again.look()
+    check_people(again, seen)
+
+
+def test_the_bios_takes_keys_from_usb(vmm, tmp_path):
+    """SeaBIOS finds the keyboard, and its boot menu opens by a key of it."""
+    machine = vmm(
+        machine="pc",
+        memory=256,
+        kernel=None,
+        initrd=None,
+        disks=[f"path={disks.boot_sector(f'{tmp_path}/a.img', 'STARTED')},bus=ide"],
+        extra=("--firmware", "bios,menu=on,menu_wait_ms=65535", "--debug-console", *DEVICES),
+    )
+    machine.errors.wait_for("USB keyboard initialized", BOOT_SECONDS)
+    machine.errors.wait_for("Press ESC for boot menu", BOOT_SECONDS)
+    stats = machine.control.execute("query-stats")["devices"]["usb0"]
+    machine.control.execute("send-key", {"keys": str(KEY_ESC), "hold-ms": 100})
+    machine.errors.wait_for("Select boot device|boot menu|1\\. ", BOOT_SECONDS)
+    assert machine.control.execute("query-stats")["devices"]["usb0"]["transfers"] > stats["transfers"]
