@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "libvirt-driver/core/call_error.h"
 #include "libvirt-driver/domains/account.h"
 #include "libvirt-driver/domains/uefi_firmware.h"
 
