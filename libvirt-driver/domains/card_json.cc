@@ -33,6 +33,7 @@ Answer<const offered::Card*> card_of(const DomainInterface& interface, std::stri
   const std::string here(path);
   if (card == nullptr) {
     std::vector<std::string> names;
+    names.reserve(offered::kCards.size());
     for (const offered::Card& known : offered::kCards) {
       names.push_back(fmt::format("'{}'", known.model));
     }

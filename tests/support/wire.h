@@ -36,7 +36,7 @@ class Wire final : public NetBackend {
       return Io::would_block;
     }
     std::vector<std::byte> all(kVnetHeader + waiting.front().size());
-    std::memcpy(all.data() + kVnetHeader, waiting.front().data(), waiting.front().size());
+    std::ranges::copy(std::as_bytes(std::span(waiting.front())), all.begin() + kVnetHeader);  // it may be empty
     waiting.pop_front();
     scatter(into, 0, all);
     bytes = all.size();
