@@ -23,7 +23,7 @@ class Screen:
         options = ("--firmware", "bios", "--video", "vga", *options)
         self.name = name
         self.machine = vmm(machine="pc", name=name, memory=memory, kernel=None, initrd=None, extra=options, **more)
-        self.server = Vnc(str(folder), self.machine, 5990, name=name)
+        self.server = Vnc(str(folder), self.machine, 5990, name=f"{name}-vnc")
         self.client = self.server.client()
 
     def text(self):
