@@ -53,11 +53,11 @@ def test_variables_are_kept_in_their_file(vmm, tmp_path, root_disk):
     """What a guest writes is there in the next run, whose monitor is another; also when the first one was killed."""
     vars_file = uefi.new_vars(f"{tmp_path}/vars.fd")
     machine = with_kernel(vmm, f"vars={vars_file}", disks=[root_disk])
-    machine.guest.run(uefi.WRITE % "kept")
-    assert machine.guest.run(uefi.READ) == "kept\n"
+    machine.guest.run(uefi.write("kept"))
+    assert machine.guest.run(uefi.read()) == "kept\n"
     machine.kill()
     machine = with_kernel(vmm, f"vars={vars_file}", disks=[root_disk])
-    assert machine.guest.run(uefi.READ) == "kept\n"
+    assert machine.guest.run(uefi.read()) == "kept\n"
     machine.power_down()
 
 
@@ -65,20 +65,20 @@ def test_without_a_file_they_are_forgotten(vmm, tmp_path, root_disk):
     """They last as long as the guest: over a reset and through a saved file, not into the next run."""
     saved = f"{tmp_path}/guest.save"
     machine = with_kernel(vmm, disks=[root_disk])
-    machine.guest.run(uefi.WRITE % "in memory")
+    machine.guest.run(uefi.write("in memory"))
     machine.control.execute("save", {"path": saved, "quit": True}, timeout=BOOT_SECONDS)
     assert machine.wait_exit() == 0
     again = vmm(machine="pc", kernel=None, initrd=None, serial=None, extra=["--restore", saved])
     again.guest.listening = True
-    assert again.guest.run(uefi.READ) == "in memory\n"
-    again.guest.run(uefi.WRITE % "after the restore")
+    assert again.guest.run(uefi.read()) == "in memory\n"
+    again.guest.run(uefi.write("after the restore", "LodgeAgain"))
     again.guest.listening = False
     again.control.execute("system_reset")
     again.guest.wait_until_up(BOOT_SECONDS)
-    assert again.guest.run(uefi.READ) == "after the restore\n"
+    assert again.guest.run(uefi.read("LodgeAgain")) == "after the restore\n"
     again.kill()
     machine = with_kernel(vmm, disks=[root_disk])
-    assert machine.guest.try_run(uefi.READ)[0] != 0
+    assert machine.guest.try_run(uefi.read())[0] != 0
 
 
 def test_mistakes_are_named(vmm, tmp_path):

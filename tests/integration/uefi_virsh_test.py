@@ -48,17 +48,17 @@ def test_a_guest_by_firmware_efi(daemon, base_image):
     assert stat.S_IMODE(facts.st_mode) == 0o600
     with open(f"/proc/{monitors()['uefi']}/status", encoding="utf-8") as file:
         assert f"Uid:\t{facts.st_uid}\t" in file.read()  # it belongs to whom the monitor runs as
-    console.guest.run(uefi.WRITE % "kept")
+    console.guest.run(uefi.write("kept"))
     console.close()
     daemon.virsh("destroy uefi")
 
     console = started(daemon)
-    assert console.guest.run(uefi.READ).strip() == "kept"
+    assert console.guest.run(uefi.read()).strip() == "kept"
     console.close()
     daemon.virsh("destroy uefi")
 
     console = started(daemon, "--reset-nvram")
-    assert console.guest.try_run(uefi.READ)[0] != 0
+    assert console.guest.try_run(uefi.read())[0] != 0
     console.close()
     daemon.virsh("destroy uefi")
 

@@ -251,7 +251,7 @@ VirtioPci::Options MachineBuilder::virtio_options(std::string id) const {
 Result<void> MachineBuilder::add_ide() {
   Machine* machine = &machine_;
   IdeSpec spec;
-  spec.options.decoded = !firmware();
+  spec.options.decoded = config_.firmware.kind != FirmwareKind::bios;  // a BIOS switches it on; UEFI takes it for on
   for (const DiskSettings& disk : config_.disks) {
     if (disk.bus != "ide") {
       continue;

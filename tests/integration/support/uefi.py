@@ -10,10 +10,17 @@ VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 BOOT_SECONDS = 2 * places.BOOT_SECONDS
 
 MOUNT = "modprobe efivarfs; mount -t efivarfs efivarfs /sys/firmware/efi/efivars 2>/dev/null;"
-VARIABLE = "/sys/firmware/efi/efivars/LodgeTest-6a2b8c7e-1f0d-4b53-9d7a-0c35e1a0f001"
-# Non-volatile, for boot services and the running system; then the text.
-WRITE = rf"{MOUNT} printf '\007\000\000\000%s' > {VARIABLE}"
-READ = f"{MOUNT} tail -c +5 {VARIABLE} && echo"
+VARIABLES = "/sys/firmware/efi/efivars/%s-6a2b8c7e-1f0d-4b53-9d7a-0c35e1a0f001"
+
+
+def write(text, name="LodgeTest"):
+    """A script that makes a variable: non-volatile, for boot services and the running system."""
+    return rf"{MOUNT} printf '\007\000\000\000{text}' > {VARIABLES % name}"
+
+
+def read(name="LodgeTest"):
+    """A script that prints one."""
+    return f"{MOUNT} tail -c +5 {VARIABLES % name} && echo"
 
 
 def options(*keys):
