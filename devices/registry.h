@@ -28,6 +28,7 @@
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
 #include "devices/usb/hid/device.h"
+#include "devices/usb/storage/device.h"
 #include "devices/usb/xhci/device.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
@@ -94,7 +95,7 @@ struct E1000Spec {
 };
 struct UsbDeviceSpec {
   uint32_t port = 0;  // from 1
-  std::variant<UsbHidOptions> options;
+  std::variant<UsbHidOptions, UsbStorageOptions> options;
 };
 struct XhciSpec {
   Xhci::Options options;

@@ -120,6 +120,11 @@ Result<void> choose_usb_ports(MachineConfig& config) {
   for (UsbDeviceSettings& device : config.usb_devices) {
     users.push_back({device.id, &device.port});
   }
+  for (DiskSettings& disk : config.disks) {
+    if (disk.bus == "usb") {
+      users.push_back({disk.id, &disk.port});
+    }
+  }
   config.usb.enabled = config.usb.enabled || !users.empty();
   std::vector<const User*> taken(config.usb.ports + 1, nullptr);
   for (const User& user : users) {
