@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "libvirt-driver/domains/boot_json.h"
+#include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/host/offered.h"
 #include "libvirt-driver/xml/describe.h"
 #include "libvirt-driver/xml/each_device.h"
@@ -165,7 +166,7 @@ Answer<void> check_screen(const DomainConfig& config) {
   }
   for (const DomainInput& input : devices.inputs) {
     if (input.bus == InputBus::virtio) {
-      return unsupported("/domain/devices/input/@bus", "this version of Lodge has PS/2 keyboards and mice only");
+      return unsupported("/domain/devices/input/@bus", "this version of Lodge has input devices on 'ps2' and 'usb'");
     }
   }
   if (!devices.graphics.empty() && !screen) {
@@ -190,9 +191,10 @@ bool wants_tap(const DomainInterface& interface) {
 
 Answer<Json> disk_json(const DomainDisk& disk) {
   const std::string path = fmt::format("/domain/devices/disk[target/@dev='{}']", disk.target);
-  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::ide) {
-    return unsupported(path + "/target/@bus",
-                       fmt::format("this version of Lodge has disks on 'virtio' and 'ide', not '{}'", xml_word(disk.bus)));
+  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::ide && disk.bus != DiskBus::usb) {
+    return unsupported(
+        path + "/target/@bus",
+        fmt::format("this version of Lodge has disks on 'virtio', 'ide' and 'usb', not '{}'", xml_word(disk.bus)));
   }
   if (disk.source.type == DiskType::volume) {
     return unsupported(path + "/source/@pool", "this version of Lodge takes files and block devices");
@@ -217,7 +219,9 @@ Answer<Json> disk_json(const DomainDisk& disk) {
     json["write_errors"] = disk.driver.error_policy == ErrorPolicy::enospace ? "enospc" : xml_word(disk.driver.error_policy);
   }
   set_word(json, "read_errors", disk.driver.rerror_policy);
-  disk.bus == DiskBus::ide ? add_ide_drive(json, disk) : add_virtio_disk(json, disk);
+  disk.bus == DiskBus::ide   ? add_ide_drive(json, disk)
+  : disk.bus == DiskBus::usb ? add_usb_disk(json, disk)
+                             : add_virtio_disk(json, disk);
   return json;
 }
 
@@ -279,6 +283,7 @@ Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineF
 
 Answer<void> refuse_devices(const DomainConfig& config) {
   TRY_VOID(refuse_controllers(config));
+  TRY_VOID(check_usb(config));  // before the places of those that there are not
   TRY_VOID(check_places(config));
   TRY_VOID(check_screen(config));
   if (!config.devices.watchdogs.empty()) {
@@ -291,14 +296,11 @@ std::vector<std::string> leave_out(DomainConfig& live) {
   std::vector<std::string> names;
   const bool keyboard = has_firmware(live);
   std::erase_if(live.devices.inputs, [&](const DomainInput& input) {
-    const bool absent = input.bus == InputBus::usb || (input.bus == InputBus::ps2 && !keyboard);
+    const bool absent = input.bus == InputBus::ps2 && !keyboard;
     if (absent) {
       names.push_back(fmt::format("{} {}", xml_word(input.bus), xml_word(input.type)));
     }
     return absent;
-  });
-  std::erase_if(live.devices.controllers, [](const DomainController& controller) {
-    return controller.type == ControllerType::usb && controller.model != "none";
   });
   return names;
 }

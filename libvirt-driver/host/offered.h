@@ -85,7 +85,7 @@ inline constexpr Enum kVirtioModels{"model", {"virtio", "virtio-transitional", "
 inline constexpr Element kRng{"rng", true, {{kVirtioModels, {"backendModel", {"random"}}}}, ""};
 inline constexpr Element kChannel{"channel", true, {{{"type", {"pty", "unix"}}}}, ""};
 inline constexpr std::array kPcDevices{
-    Element{"disk", true, {{{"diskDevice", {"disk", "cdrom"}}, {"bus", {"ide", "virtio"}}, kVirtioModels}}, ""},
+    Element{"disk", true, {{{"diskDevice", {"disk", "cdrom"}}, {"bus", {"ide", "usb", "virtio"}}, kVirtioModels}}, ""},
     Element{"graphics", true, {{{"type", {"vnc"}}}}, ""},
     Element{"video", true, {{{"modelType", {"vga", "none"}}}}, ""},
     Element{"hostdev", false, {}, ""},

@@ -117,6 +117,7 @@ Result<void> choose_usb_ports(MachineConfig& config) {
     uint32_t* port;
   };
   std::vector<User> users;
+  users.reserve(config.usb_devices.size() + config.disks.size());
   for (UsbDeviceSettings& device : config.usb_devices) {
     users.push_back({device.id, &device.port});
   }
