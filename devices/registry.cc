@@ -128,6 +128,10 @@ Result<std::shared_ptr<UsbDevice>> create_usb_device(UsbHidOptions options, cons
   return create_usb_hid(std::move(options), saved);
 }
 
+Result<std::shared_ptr<UsbDevice>> create_usb_device(UsbStorageOptions options, const StateReader* saved) {
+  return UsbStorage::create(std::move(options), saved);
+}
+
 // A controller, with what is plugged in.
 Result<CreatedDevice> create_xhci(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<XhciSpec>(spec);

@@ -30,6 +30,7 @@
 #include "devices/pci/hotplug.h"
 #include "devices/rtl8139/device.h"
 #include "devices/usb/hid/device.h"
+#include "devices/usb/storage/device.h"
 #include "devices/usb/xhci/device.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
@@ -104,7 +105,7 @@ struct Rtl8139Spec {
 };
 struct UsbDeviceSpec {
   uint32_t port = 0;  // from 1
-  std::variant<UsbHidOptions> options;
+  std::variant<UsbHidOptions, UsbStorageOptions> options;
 };
 struct XhciSpec {
   Xhci::Options options;

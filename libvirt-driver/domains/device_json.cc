@@ -5,6 +5,7 @@
 
 #include "libvirt-driver/domains/boot_json.h"
 #include "libvirt-driver/domains/card_json.h"
+#include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/host/offered.h"
 #include "libvirt-driver/xml/describe.h"
 #include "libvirt-driver/xml/each_device.h"
@@ -178,7 +179,7 @@ Answer<void> check_screen(const DomainConfig& config) {
   }
   for (const DomainInput& input : devices.inputs) {
     if (input.bus == InputBus::virtio) {
-      return unsupported("/domain/devices/input/@bus", "this version of Lodge has PS/2 keyboards and mice only");
+      return unsupported("/domain/devices/input/@bus", "this version of Lodge has input devices on 'ps2' and 'usb'");
     }
   }
   if (!devices.graphics.empty() && !screen) {
@@ -203,10 +204,10 @@ bool wants_tap(const DomainInterface& interface) {
 
 Answer<Json> disk_json(const DomainDisk& disk) {
   const std::string path = fmt::format("/domain/devices/disk[target/@dev='{}']", disk.target);
-  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::ide && disk.bus != DiskBus::fdc) {
-    return unsupported(path + "/target/@bus", fmt::format("this version of Lodge has drives on 'virtio', 'ide' and 'fdc', "
-                                                          "not '{}'",
-                                                          xml_word(disk.bus)));
+  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::ide && disk.bus != DiskBus::fdc && disk.bus != DiskBus::usb) {
+    return unsupported(path + "/target/@bus",
+                       fmt::format("this version of Lodge has drives on 'virtio', 'ide', 'fdc' and 'usb', not '{}'",
+                                   xml_word(disk.bus)));
   }
   if (disk.source.type == DiskType::volume) {
     return unsupported(path + "/source/@pool", "this version of Lodge takes files and block devices");
@@ -234,6 +235,7 @@ Answer<Json> disk_json(const DomainDisk& disk) {
   switch (disk.bus) {
     case DiskBus::ide: add_ide_drive(json, disk); break;
     case DiskBus::fdc: add_floppy_drive(json, disk); break;
+    case DiskBus::usb: add_usb_disk(json, disk); break;
     default: add_virtio_disk(json, disk); break;
   }
   return json;
@@ -297,6 +299,7 @@ Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineF
 
 Answer<void> refuse_devices(const DomainConfig& config) {
   TRY_VOID(refuse_controllers(config));
+  TRY_VOID(check_usb(config));  // before the places of those that there are not
   TRY_VOID(check_places(config));
   TRY_VOID(check_screen(config));
   if (!config.devices.watchdogs.empty()) {
@@ -309,14 +312,11 @@ std::vector<std::string> leave_out(DomainConfig& live) {
   std::vector<std::string> names;
   const bool keyboard = has_firmware(live);
   std::erase_if(live.devices.inputs, [&](const DomainInput& input) {
-    const bool absent = input.bus == InputBus::usb || (input.bus == InputBus::ps2 && !keyboard);
+    const bool absent = input.bus == InputBus::ps2 && !keyboard;
     if (absent) {
       names.push_back(fmt::format("{} {}", xml_word(input.bus), xml_word(input.type)));
     }
     return absent;
-  });
-  std::erase_if(live.devices.controllers, [](const DomainController& controller) {
-    return controller.type == ControllerType::usb && controller.model != "none";
   });
   return names;
 }

@@ -15,8 +15,8 @@ namespace lodge {
 
 // Refuses devices that there are not, and places that they cannot have.
 [[nodiscard]] Answer<void> refuse_devices(const DomainConfig& config);
-// Takes out of a domain that starts what it may ask for and does not get: USB input devices (tools add a tablet to every
-// guest with a screen; the pointer is the PS/2 mouse), and PS/2 devices where a kernel is started. Gives their names.
+// Takes out of a domain that starts what it may ask for and does not get: PS/2 devices where a kernel is started. Gives
+// their names.
 [[nodiscard]] std::vector<std::string> leave_out(DomainConfig& live);
 
 // Whether an interface is served by taps that the daemon makes.

@@ -111,8 +111,10 @@ inline constexpr Enum kVirtioModels{"model", {"virtio", "virtio-transitional", "
 inline constexpr Element kRng{"rng", true, {{kVirtioModels, {"backendModel", {"random"}}}}, ""};
 inline constexpr Element kChannel{"channel", true, {{{"type", {"pty", "unix"}}}}, ""};
 inline constexpr std::array kPcDevices{
-    Element{
-        "disk", true, {{{"diskDevice", {"disk", "cdrom", "floppy"}}, {"bus", {"ide", "fdc", "virtio"}}, kVirtioModels}}, ""},
+    Element{"disk",
+            true,
+            {{{"diskDevice", {"disk", "cdrom", "floppy"}}, {"bus", {"ide", "fdc", "usb", "virtio"}}, kVirtioModels}},
+            ""},
     Element{"graphics", true, {{{"type", {"vnc"}}}}, ""},
     Element{"video", true, {{{"modelType", {"vga", "none"}}}}, ""},
     Element{"hostdev", false, {}, ""},

@@ -1,7 +1,13 @@
-// The xHCI controller with a tablet, a mouse and a keyboard: any register takes any value; rings, contexts and commands are
-// made of the input; people type, ports are reset, and there are saves in between, also of states that are the input's.
+// The xHCI controller with a tablet, a mouse, a keyboard and a disk: any register takes any value; rings, contexts and
+// commands are made of the input; people type, ports are reset, and there are saves in between, also of states that are the
+// input's.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "devices/block/raw.h"
 #include "devices/usb/hid/keyboard.h"
 #include "devices/usb/hid/pointer.h"
+#include "devices/usb/storage/device.h"
 #include "devices/usb/xhci/device.h"
 #include "tests/fuzz/common/test_devices.h"
 
@@ -20,10 +26,13 @@ constexpr uint64_t kContexts = 0x8000;
 constexpr uint64_t kRings = 0x10000;  // 256 bytes each
 constexpr uint64_t kRingBytes = 256;
 constexpr uint64_t kData = 0x20000;
+constexpr off_t kImage = 96 * 1024;
 
 class Bench {
  public:
-  explicit Bench(Input in) : in_(in) {}
+  explicit Bench(Input in) : in_(in), image_(::memfd_create("image", MFD_CLOEXEC)) {
+    require(image_.valid() && ::ftruncate(image_.get(), kImage) == 0);
+  }
   ~Bench() { quiesce(); }
 
   void run() {
@@ -46,6 +55,18 @@ class Bench {
       hids_.at(i) = *device;
       options.devices.push_back({i + 1, std::move(*device)});
     }
+    RawOptions raw;
+    raw.fd = std::move(*image_.duplicate());
+    raw.lock = false;
+    UsbStorageOptions disk;
+    disk.id = "disk0";
+    disk.backend = std::move(*open_raw(std::move(raw)));
+    disk.errors = {ErrorAction::stop, ErrorAction::stop};
+    auto storage = UsbStorage::create(std::move(disk), saved);
+    if (!storage) {
+      return false;
+    }
+    options.devices.push_back({4, std::move(*storage)});
     auto controller = Xhci::create(std::move(options), *machine_.env, saved);
     if (!controller) {
       return false;
@@ -168,6 +189,16 @@ class Bench {
         saved.put(id, pointer);
       }
     }
+    saved.put("disk0", UsbDeviceState{.configuration = 1});
+    UsbStorageState storage;
+    storage.phase = static_cast<UsbStoragePhase>(in_.take<uint8_t>() % 6);
+    storage.left = in_.take<uint16_t>();
+    storage.residue = in_.take<uint16_t>();
+    storage.position = in_.take<uint16_t>();
+    storage.bytes = in_.take<uint16_t>();
+    storage.wanted = static_cast<UsbStorageIo>(in_.take<uint8_t>() & 3);
+    storage.data.resize(in_.take<uint16_t>());
+    saved.put("disk0", storage);
     const auto reader = StateReader::parse(saved.bytes());
     require(reader.has_value());
     if (!make(&*reader)) {
@@ -241,6 +272,29 @@ class Bench {
     block(base + 48, base, 0, 6U << 10 | 1);
     out(kDoorbells + 4 * slot, 1);
   }
+  // A command for a disk, with its data and status.
+  void disk() {
+    static constexpr std::array<uint8_t, 16> kCodes{0x00, 0x03, 0x08, 0x0A, 0x12, 0x1A, 0x25, 0x28,
+                                                    0x2A, 0x35, 0x5A, 0x88, 0x8A, 0x9E, 0xA0, 0xA8};
+    const uint32_t slot = in_.take<uint8_t>() & 7;
+    const auto flags = in_.take<uint8_t>();
+    const uint32_t length = uint32_t{in_.take<uint8_t>()} * ((flags & 1) != 0 ? 512 : 4);
+    const uint64_t command = kCodes.at(in_.take<uint8_t>() % kCodes.size()) | uint64_t{in_.take<uint16_t>()} << 8;
+    write(kData, (flags & 0x7E) != 0 ? 0x43425355 : in_.take<uint64_t>());
+    write(kData + 8, length | uint64_t{flags & 0x80U} << 32 | uint64_t{10} << 48 | (command & 0xFF) << 56);
+    write(kData + 15, command | uint64_t{in_.take<uint8_t>()} << 40);
+    write(kData + 23, uint64_t{in_.take<uint8_t>()});
+    const uint64_t out_ring = ring(slot, 4);
+    const uint64_t in_ring = ring(slot, 3);
+    uint64_t at = out_ring;
+    block(at, kData, 31, 1U << 10 | kTrbEvent | 1);
+    (flags & 0x80) != 0 ? void(at = in_ring) : void(at += 16);
+    block(at, kData + 64, length, 1U << 10 | kTrbEvent | 1);
+    block((flags & 0x80) != 0 ? in_ring + 16 : in_ring, kData, 13, 1U << 10 | kTrbEvent | 1);
+    out(kDoorbells + 4 * slot, 4);
+    machine_.turn(flags & 7);
+    out(kDoorbells + 4 * slot, 3);
+  }
   void people() {
     const auto a = in_.take<uint16_t>();
     const auto b = in_.take<uint16_t>();
@@ -259,7 +313,7 @@ class Bench {
       case 3:
       case 4: command(); break;
       case 5:
-      case 6: transfers(); break;
+      case 6: (what & 64) != 0 ? disk() : transfers(); break;
       case 7:
       case 8: request(); break;
       case 9: out(kPorts + 0x10 * (in_.take<uint8_t>() & 7U), in_.take<uint32_t>()); break;
@@ -274,6 +328,7 @@ class Bench {
 
   test::TestMachine& machine_ = fuzz::machine();
   Input in_;
+  Fd image_;
   uint64_t command_ = kCommands;
   std::array<std::shared_ptr<UsbDevice>, 3> hids_;
   std::shared_ptr<Xhci> controller_;

@@ -401,8 +401,8 @@ namespace {
 
 Result<void> check_disk(const DiskSettings& disk, const MachineConfig& config) {
   const std::string& id = disk.id;
-  if (disk.bus != "virtio" && disk.bus != "ide" && disk.bus != "fdc") {
-    return fail("disk '{}': bus '{}' is not offered; use bus=virtio, bus=ide or bus=fdc", id, disk.bus);
+  if (disk.bus != "virtio" && disk.bus != "usb" && disk.bus != "ide" && disk.bus != "fdc") {
+    return fail("disk '{}': bus '{}' is not offered; use bus=virtio, bus=usb, bus=ide or bus=fdc", id, disk.bus);
   }
   if ((disk.device == DiskDevice::floppy) != (disk.bus == "fdc")) {
     return fail("disk '{}': floppy drives, and only they, are on bus fdc", id);
@@ -410,7 +410,7 @@ Result<void> check_disk(const DiskSettings& disk, const MachineConfig& config) {
   if (disk.device == DiskDevice::cdrom && disk.bus != "ide") {
     return fail("disk '{}': a CD drive is on the IDE bus; use bus=ide", id);
   }
-  if (disk.bus != "virtio" && config.machine != MachineKind::pc) {
+  if (disk.bus != "virtio" && disk.bus != "usb" && config.machine != MachineKind::pc) {
     return fail("disk '{}': only machine pc has bus {}; use --machine pc, or bus=virtio", id, disk.bus);
   }
   if (disk.device == DiskDevice::disk && disk.path.empty() && disk.fd < 0) {

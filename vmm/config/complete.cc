@@ -117,8 +117,14 @@ Result<void> choose_usb_ports(MachineConfig& config) {
     uint32_t* port;
   };
   std::vector<User> users;
+  users.reserve(config.usb_devices.size() + config.disks.size());
   for (UsbDeviceSettings& device : config.usb_devices) {
     users.push_back({device.id, &device.port});
+  }
+  for (DiskSettings& disk : config.disks) {
+    if (disk.bus == "usb") {
+      users.push_back({disk.id, &disk.port});
+    }
   }
   config.usb.enabled = config.usb.enabled || !users.empty();
   std::vector<const User*> taken(config.usb.ports + 1, nullptr);

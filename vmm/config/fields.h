@@ -128,10 +128,11 @@ void describe(Visitor& v, DiskSettings& s) {
   v.field("id", "name in logs, events and saved states (disk0, disk1, ...)", s.id);
   v.field("path", "raw image file or block device", s.path);
   v.field("fd", "inherited descriptor of the image instead of a path", s.fd);
-  v.field("bus", "how the guest sees it: virtio, ide or fdc (pc)", s.bus);
+  v.field("bus", "how the guest sees it: virtio, usb, ide or fdc (pc)", s.bus);
   v.field("device", "disk, or a CD drive (ide) or floppy drive (fdc), which may be empty", s.device);
   v.field("channel", "ide: 1 or 2 (0: a free place)", s.channel, Bounds{0, 2});
   v.field("unit", "ide: 1 (master) or 2 (slave); fdc: 1 or 2 (0: a free place)", s.unit, Bounds{0, 2});
+  v.field("port", "usb: port of the controller, from 1 (0: a free one)", s.port, kUsbPortBounds);
   v.field("boot", kBootHelp, s.boot, kBootBounds);
   v.field("serial", "serial number, at most 20 bytes", s.serial);
   v.field("read_only", "refuse writes", s.read_only);

@@ -112,10 +112,11 @@ struct DiskSettings {
   std::string id;    // "disk0" when empty, by position
   std::string path;  // or a descriptor that the daemon passed:
   int fd = -1;
-  std::string bus = "virtio";  // or "ide", "fdc"
+  std::string bus = "virtio";  // or "ide", "fdc", "usb"
   DiskDevice device = DiskDevice::disk;
   uint32_t channel = 0;  // ide: 1 or 2, and
   uint32_t unit = 0;     // 1 (master) or 2 (slave); 0: chosen. fdc: 1 or 2
+  uint32_t port = 0;     // usb: from 1; 0: chosen
   uint32_t boot = 0;     // place in the firmware's boot order, from 1; 0: none
   std::string serial;
   bool read_only = false;

@@ -131,6 +131,18 @@ std::vector<ControlTarget::Disk> MachineTarget::disks() const {
                        it != settings.end() ? it->slot : 0, std::nullopt});
     }
   }
+  for (const Xhci::Plug& plug : machine_.usb() != nullptr ? machine_.usb()->devices() : std::vector<Xhci::Plug>()) {
+    if (const auto* disk = dynamic_cast<const UsbStorage*>(plug.device.get())) {
+      const BlockInfo info = disk->backend().info();
+      disks.push_back({.id = disk->id(),
+                       .image = info.description,
+                       .size = info.size,
+                       .logical_block = info.logical_block,
+                       .read_only = info.read_only,
+                       .slot = machine_.config().usb.slot,
+                       .tray = std::nullopt});
+    }
+  }
   if (machine_.ide() == nullptr) {
     return disks;
   }

@@ -90,9 +90,12 @@ SmbiosConfig smbios_config(const MachineConfig& config, const Topology& topology
 namespace {
 
 // As firmware names what can be booted.
-std::string boot_path(const DiskSettings& disk) {
+std::string boot_path(const DiskSettings& disk, const UsbSettings& usb) {
   if (disk.bus == "ide") {
     return fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1, disk.unit - 1);
+  }
+  if (disk.bus == "usb") {
+    return fmt::format("/pci@i0cf8/usb@{:x}/storage@{:x}/channel@0/disk@0,0", usb.slot, disk.port);
   }
   if (disk.bus == "fdc") {
     return fmt::format("/pci@i0cf8/isa@1/fdc@03f0/floppy@{}", disk.unit - 1);
@@ -106,7 +109,7 @@ std::string boot_order(const MachineConfig& config) {
   std::multimap<uint32_t, std::string> devices;  // those with the same place stay in order
   for (const DiskSettings& disk : config.disks) {
     if (disk.boot != 0) {
-      devices.emplace(disk.boot, boot_path(disk));
+      devices.emplace(disk.boot, boot_path(disk, config.usb));
     }
   }
   for (const NetSettings& net : config.nets) {

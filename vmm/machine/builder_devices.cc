@@ -198,6 +198,12 @@ Result<void> MachineBuilder::add_usb() {
   for (const UsbDeviceSettings& device : config_.usb_devices) {
     spec.devices.push_back({device.port, usb_hid(device, [machine = &machine_] { machine->pointer_changed(); })});
   }
+  for (const DiskSettings& disk : config_.disks) {
+    if (disk.bus == "usb") {
+      const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
+      spec.devices.push_back({disk.port, TRY(usb_disk(disk, on_error, kLockPatience))});
+    }
+  }
   TRY_VOID(add(std::move(spec), config_.usb.slot));
   machine_.usb_ = dynamic_cast<Xhci*>(machine_.devices_.back().get());
   for (const Xhci::Plug& plug : machine_.usb_->devices()) {

@@ -19,6 +19,8 @@ namespace lodge {
                                                 std::chrono::milliseconds lock_patience);
 [[nodiscard]] Result<FloppyController::Drive> floppy_drive(const DiskSettings& disk, OnBlockError on_error,
                                                            std::chrono::milliseconds lock_patience);
+[[nodiscard]] Result<UsbStorageOptions> usb_disk(const DiskSettings& disk, OnBlockError on_error,
+                                                 std::chrono::milliseconds lock_patience);
 // `on_listening`: the guest begins to listen, or ceases; with a lock held.
 [[nodiscard]] UsbHidOptions usb_hid(const UsbDeviceSettings& device, std::function<void()> on_listening);
 // The image of a disk, CD or floppy disk.

@@ -23,7 +23,7 @@ constexpr uint32_t kMaxOffset = 0x1FFFF;
 }  // namespace
 
 Xhci::Xhci(Options options, const DeviceEnv& env)
-    : PciFunction(options.id, kIdentity, env),
+    : PciFunction(std::move(options.id), kIdentity, env),
       ports_(options.ports),
       loop_(env.loops.pick()),
       devices_(2 * size_t{options.ports}, nullptr),

@@ -130,6 +130,13 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.devices.push_back({1, UsbHidOptions{"tablet0", UsbHidKind::tablet, {}}});
     spec.devices.push_back({2, UsbHidOptions{"mouse0", UsbHidKind::mouse, {}}});
     spec.devices.push_back({3, UsbHidOptions{"keyboard0", UsbHidKind::keyboard, {}}});
+    RawOptions raw;
+    raw.fd = memory_disk();
+    raw.lock = false;
+    UsbStorageOptions disk;
+    disk.id = "disk0";
+    disk.backend = must(open_raw(std::move(raw)));
+    spec.devices.push_back({4, std::move(disk)});
     return spec;
   }
   if (name == "virtio-rng") {

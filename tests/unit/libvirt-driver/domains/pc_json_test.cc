@@ -188,14 +188,11 @@ TEST_CASE("cards refuse by the element's path what they have not") {
   CHECK(names(said("<model type='e1000'/><rom bar='on'/>"), path + "/rom/@bar: "));
 }
 
-TEST_CASE("the screen is a VGA at slot 2, and what there is not is left out") {
+TEST_CASE("the screen is a VGA at slot 2, USB devices are at its controller, and what there is not is left out") {
   auto config = domain_of("", "<video/><input type='tablet' bus='usb'/><input type='mouse' bus='ps2'/>");
   REQUIRE(config.has_value());
-  CHECK(leave_out(*config) == std::vector<std::string>{"usb tablet"});
-  CHECK(config->devices.inputs.size() == 1);
-  for (const DomainController& controller : config->devices.controllers) {
-    CHECK(controller.type != ControllerType::usb);
-  }
+  CHECK(leave_out(*config).empty());
+  CHECK(config->devices.inputs.size() == 2);
   MachineFds fds;
   fds.video_rom = 8;
   const auto machine = machine_json(*config, fds);
@@ -203,6 +200,17 @@ TEST_CASE("the screen is a VGA at slot 2, and what there is not is left out") {
   CHECK((*machine)["video"]["memory_mib"] == 16);
   CHECK((*machine)["video"]["slot"] == 2);
   CHECK((*machine)["video"]["rom_fd"] == 8);
+  CHECK((*machine)["usb"]["ports"] == 15);
+  CHECK((*machine)["usb"].contains("slot"));
+  REQUIRE((*machine)["usb_devices"].size() == 1);
+  CHECK((*machine)["usb_devices"][0]["kind"] == "tablet");
+  CHECK((*machine)["usb_devices"][0]["port"] == 1);
+  CHECK(!good("", "<controller type='usb' model='none'/>").contains("usb"));
+  const Json disk =
+      good("",
+           "<controller type='usb' ports='2'/><disk type='file'><source file='/s'/><target dev='sda' bus='usb'/>"
+           "<address type='usb' bus='0' port='2'/></disk>");
+  CHECK((disk["usb"]["ports"] == 2 && disk["disks"][0]["bus"] == "usb" && disk["disks"][0]["port"] == 2));
   CHECK(good("", "<video><model type='vga' vram='20000'/></video>")["video"]["memory_mib"] == 32);
   CHECK(!good("", "<video><model type='none'/></video>").contains("video"));
   auto kernel = domain_of("<kernel>/k</kernel>", "<video/><input type='keyboard' bus='ps2'/>");
@@ -221,6 +229,11 @@ TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(refusal("", "<video><model type='cirrus'/></video>"), "/domain/devices/video/model/@type"));
   CHECK(names(refusal("", "<video/><video/>"), "/domain/devices/video"));
   CHECK(names(refusal("", "<input type='mouse' bus='virtio'/>"), "/domain/devices/input/@bus"));
+  CHECK(names(refusal("", "<controller type='usb' model='piix3-uhci'/>"), "/domain/devices/controller[@type='usb']/@model"));
+  CHECK(names(refusal("", "<controller type='usb'/><controller type='usb' index='1'/>"), "one USB controller"));
+  CHECK(names(refusal("", "<input type='tablet' bus='usb'><address type='usb' bus='0' port='1.2'/></input>"),
+              "/domain/devices/input/address/@port"));
+  CHECK(names(refusal("", "<disk type='file' device='cdrom'><target dev='sda' bus='usb'/></disk>"), "no USB CD drives"));
   CHECK(names(refusal("", "<graphics type='vnc' websocket='-1'/>"), "/domain/devices/graphics/@websocket"));
   CHECK(names(refusal("", "<graphics type='vnc' powerControl='yes'/>"), "/domain/devices/graphics/@powerControl"));
   CHECK(names(refusal("", "<graphics type='vnc' passwd='x' connected='fail'/>"), "/domain/devices/graphics/@connected"));
@@ -253,7 +266,7 @@ TEST_CASE("what virt-install writes for a disk and a CD starts") {
     <video><model type="vga"/></video>)");
   INFO((config ? "" : config.error().message()));
   REQUIRE(config.has_value());
-  CHECK(leave_out(*config) == std::vector<std::string>{"usb tablet"});
+  CHECK(leave_out(*config).empty());
   const auto machine = machine_json(*config, MachineFds());
   INFO((machine ? "" : machine.error().message()));
   REQUIRE(machine.has_value());

@@ -170,6 +170,11 @@ TEST_CASE("USB devices bring their controller along, and have ports around those
   CHECK(complaint({"--usb", "xhci,ports=1", "--usb-device", "tablet", "--usb-device", "mouse"}) ==
         "USB device 'input1' finds no free port; the controller has 1: raise ports of --usb (15 at most)");
   CHECK(complaint({"--usb-device", "tablet,id=usb0"}) == "id 'usb0' is used twice; give each device its own");
+  CHECK(complaint({"--disk", "a,bus=usb,port=1", "--usb-device", "mouse,port=1"}) ==
+        "USB port 1 is asked for by 'input0' and by 'disk0'; give one of them another, or 0 to have one chosen");
+  config = parsed({"--disk", "a,bus=usb", "--usb-device", "tablet"});
+  REQUIRE((complete(config) && validate(config)));
+  CHECK((config.disks[0].port == 2 && config.disks[0].slot == 0));
   CHECK_FALSE(parse_run_arguments({"--usb-device", "printer"}));
   CHECK_FALSE(parse_run_arguments({"--usb", "xhci,ports=16"}));
 }

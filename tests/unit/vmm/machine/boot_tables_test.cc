@@ -67,7 +67,7 @@ TEST_CASE("the boot order names devices as firmware does, and nothing else is tr
   config.firmware.menu = true;
   config.firmware.menu_wait_ms = 3000;
   config.firmware.reboot_wait_ms = 500;
-  config.disks.resize(5);
+  config.disks.resize(6);
   config.disks[0].boot = 3;
   config.disks[1].bus = config.disks[2].bus = "ide";
   config.disks[1].boot = 1;
@@ -76,16 +76,20 @@ TEST_CASE("the boot order names devices as firmware does, and nothing else is tr
   config.disks[4].bus = "fdc";
   config.disks[4].device = DiskDevice::floppy;
   config.disks[4].boot = 5;
+  config.disks[5].bus = "usb";
+  config.disks[5].port = 3;
+  config.disks[5].boot = 6;
   config.nets.resize(1);
   config.nets[0].boot = 4;
   REQUIRE(complete(config));
   auto items = firmware_items(config, default_topology(1), acpi(), {});
   REQUIRE(items);
   items->finish();
-  CHECK(file(*items, "bootorder") == std::string("/pci@i0cf8/ide@1,1/drive@0/disk@0\n/pci@i0cf8/ide@1,1/drive@1/disk@0\n"
-                                                 "/pci@i0cf8/scsi@3/disk@0,0\n/pci@i0cf8/ethernet@2/ethernet-phy@0\n"
-                                                 "/pci@i0cf8/isa@1/fdc@03f0/floppy@0\nHALT") +
-                                         '\0');
+  CHECK(file(*items, "bootorder") ==
+        std::string("/pci@i0cf8/ide@1,1/drive@0/disk@0\n/pci@i0cf8/ide@1,1/drive@1/disk@0\n"
+                    "/pci@i0cf8/scsi@4/disk@0,0\n/pci@i0cf8/ethernet@3/ethernet-phy@0\n"
+                    "/pci@i0cf8/isa@1/fdc@03f0/floppy@0\n/pci@i0cf8/usb@2/storage@3/channel@0/disk@0,0\nHALT") +
+            '\0');
   CHECK(file(*items, "etc/sercon-port") == std::string("\xF8\x03", 2));
   CHECK(file(*items, "etc/boot-menu-wait") == std::string("\xB8\x0B\0\0", 4));
   CHECK(file(*items, "etc/boot-fail-wait") == std::string("\xF4\x01\0\0", 4));
