@@ -61,7 +61,7 @@ TEST_CASE("HID devices say what they are") {
     const auto hid = bench.driver.control(bench.slot, 0x81, 6, 0x2100, 0, Report(9)).data;
     CHECK((hid == Report(configuration.begin() + 18, configuration.begin() + 27)));
     const auto report = bench.driver.control(bench.slot, 0x81, 6, 0x2200, 0, Report(255)).data;
-    CHECK(report.size() == size_t{hid[7]} + 256U * hid[8]);
+    CHECK(report.size() == size_t{hid[7]} + size_t{256} * hid[8]);
     CHECK((report[0] == 5 && report[1] == 1 && report.back() == 0xC0));
   }
 }

@@ -68,7 +68,7 @@ class XhciDriver {
     set_operational(xhci::kCrcr + 4, 0);
     write(kTable, kEvents);
     write(kTable + 8, uint64_t{kEventBlocks});
-    must(machine_.memory->fill(Gpa{kEvents}, kEventBlocks * 16, std::byte{0}));
+    must(machine_.memory->fill(Gpa{kEvents}, uint64_t{kEventBlocks} * 16, std::byte{0}));
     next_event_ = 0;
     event_cycle_ = true;
     out(xhci::kRuntime + xhci::kErstSize, 1);
@@ -112,7 +112,7 @@ class XhciDriver {
     return Event{trb};
   }
   // The guest has seen all events so far.
-  void seen() { out(xhci::kRuntime + xhci::kErdp, static_cast<uint32_t>(kEvents + 16 * next_event_) | xhci::kErdpBusy); }
+  void seen() { out(xhci::kRuntime + xhci::kErdp, static_cast<uint32_t>(kEvents + 16ULL * next_event_) | xhci::kErdpBusy); }
   Event must_event(xhci::TrbType type) {
     const auto got = event();
     REQUIRE(got);

@@ -182,7 +182,7 @@ TEST_CASE("commands do what they are for and refuse what makes no sense") {
   CHECK(driver.command(TrbType::stop_endpoint, 0, to | kBulkIn << 16).code() == Code::success);
   CHECK(driver.endpoint_phase(slot, kBulkIn) == 3);
   CHECK(driver.command(TrbType::set_dequeue, 0x5001, to | kBulkIn << 16).code() == Code::success);
-  CHECK(must(bench.machine.memory->read<uint64_t>(Gpa{XhciDriver::kContexts + 0x1000 + 0x20 * kBulkIn + 8})) == 0x5001);
+  CHECK(must(bench.machine.memory->read<uint64_t>(Gpa{XhciDriver::kContexts + 0x1000 + 0x20ULL * kBulkIn + 8})) == 0x5001);
   CHECK(driver.command(TrbType::configure_endpoint, 0, to | kTrbDeconfigure).code() == Code::success);
   CHECK(driver.slot_phase(slot) == 2);
   CHECK(driver.endpoint_phase(slot, kBulkIn) == 0);
