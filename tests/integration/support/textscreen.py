@@ -18,27 +18,30 @@ def font():
     return glyphs
 
 
+@functools.lru_cache(maxsize=256)  # little of a screen changes at a time
+def line(width, cell, pixels):
+    """The text of one line of characters."""
+    known = {}  # eight pixels and the background -> their bits
+    text = []
+    for left in range(0, width * 4, cell * 4):
+        background = pixels[left : left + 4]
+        rows = bytearray()
+        for row in range(left, len(pixels), width * 4):
+            piece = pixels[row : row + 32]
+            bits = known.get((piece, background))
+            if bits is None:
+                bits = sum(0x80 >> i for i in range(8) if piece[i * 4 : i * 4 + 4] != background)
+                known[piece, background] = bits
+            rows.append(bits)
+        text.append(font().get(bytes(rows), "?"))
+    return "".join(text).rstrip()
+
+
 def read(width, height, pixels):
     """The lines of a picture (four bytes for each pixel, as Rfb has it) whose characters are 8 or 9 pixels wide; what is no
     character of the font is a question mark. Empty if no text mode has this size."""
     cell = width // COLUMNS
     if width % COLUMNS or cell not in (8, 9) or height % HEIGHT:
         return []
-    known = {}  # eight pixels and the background -> their bits
-    lines = []
-    for top in range(0, height, HEIGHT):
-        line = []
-        for left in range(0, width, cell):
-            at = (top * width + left) * 4
-            background = bytes(pixels[at : at + 4])
-            rows = bytearray()
-            for row in range(HEIGHT):
-                piece = bytes(pixels[at + row * width * 4 : at + row * width * 4 + 32])
-                bits = known.get((piece, background))
-                if bits is None:
-                    bits = sum(0x80 >> i for i in range(8) if piece[i * 4 : i * 4 + 4] != background)
-                    known[piece, background] = bits
-                rows.append(bits)
-            line.append(font().get(bytes(rows), "?"))
-        lines.append("".join(line).rstrip())
-    return lines
+    strip = width * 4 * HEIGHT
+    return [line(width, cell, bytes(pixels[at : at + strip])) for at in range(0, len(pixels), strip)]
