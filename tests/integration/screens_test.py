@@ -146,7 +146,7 @@ def test_the_debian_installer_comes_over_the_network(screen, tmp_path):
         file.write("default installer\nlabel installer\nkernel linux\nappend initrd=initrd.gz vga=normal fb=false mitigations=off quiet\n")
     server = PxeServer(tmp_path, tap, root, "pxelinux.0")
     try:
-        seen = screen("installer", memory=512, nets=[f"{tap.option},boot=1"], network=tap)
+        seen = screen("installer", memory=1024, nets=[f"{tap.option},boot=1"], network=tap)
         until(lambda: "pxelinux.0" in server.said(), "pxelinux is asked for", BOOT_SECONDS)
         seen.wait_for("Select a language", 10 * places.BOOT_SECONDS)
         assert "English" in seen.text()

@@ -38,10 +38,10 @@ def line(width, cell, pixels):
 
 
 def read(width, height, pixels):
-    """The lines of a picture (four bytes for each pixel, as Rfb has it) whose characters are 8 or 9 pixels wide; what is no
-    character of the font is a question mark. Empty if no text mode has this size."""
-    cell = width // COLUMNS
-    if width % COLUMNS or cell not in (8, 9) or height % HEIGHT:
+    """The lines of a picture (four bytes for each pixel, as Rfb has it) whose characters are 8 pixels wide, or 9 in a VGA's text
+    mode; what is no character of the font is a question mark. Empty if characters do not fill this size."""
+    cell = 9 if width == 9 * COLUMNS else 8
+    if width % cell or height % HEIGHT:
         return []
     strip = width * 4 * HEIGHT
     return [line(width, cell, bytes(pixels[at : at + strip])) for at in range(0, len(pixels), strip)]
