@@ -159,7 +159,9 @@ void CmosRtc::quiesce(Done done) {
   timer_.reset();
   {
     const Lock lock(mutex_);
-    catch_up();
+    if (!quiet_) {  // what was saved stays as it was until the guest goes on
+      catch_up();
+    }
     quiet_ = true;
     armed_ = false;
   }
