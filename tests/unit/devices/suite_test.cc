@@ -11,6 +11,7 @@
 #include "devices/chipset/power/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/net/none.h"
+#include "devices/legacy/cmos_rtc/state.h"
 #include "devices/registry.h"
 #include "tests/support/guest_driver.h"
 
