@@ -99,12 +99,14 @@ def test_memtest(screen):
 def test_ipxe(screen, model):
     """Control and B lead to its prompt, which answers."""
     seen = screen(f"ipxe-{model}", "--net", f"none,model={model},boot=1")
-    seen.wait_for("Ctrl-B")
-    for down in (True, False):
-        seen.client.key(CONTROL_LEFT, down) if down else seen.client.key(ord("b"), True)
-    seen.client.key(ord("b"), False)
-    seen.client.key(CONTROL_LEFT, False)
-    seen.wait_for("iPXE>")
+
+    def prompt():
+        """It waits for a moment only: the keys are pressed until they were in time."""
+        for key, down in ((CONTROL_LEFT, True), (ord("b"), True), (ord("b"), False), (CONTROL_LEFT, False)):
+            seen.client.key(key, down)
+        return "iPXE>" in seen.text()
+
+    until(prompt, "iPXE's prompt", BOOT_SECONDS)
     seen.client.press(*map(ord, "ifstat"), rfb.RETURN)
     seen.wait_for("net0: 52:54:00")
 

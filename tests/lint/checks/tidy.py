@@ -1,6 +1,7 @@
 """clang-tidy 19 with the checks of .clang-tidy, over every source file of the product.
 
-LINT_TIDY=changed looks only at files that differ from the last commit; LINT_TIDY=deep lets the analyzer follow paths
+LINT_TIDY=changed looks only at files that differ from the last commit; LINT_TIDY=recent at those that the last RECENT steps of
+the history have touched, or whose own headers they have: what continuous integration does; LINT_TIDY=deep lets the analyzer follow paths
 as far as its own limits go, at three times the time. LINT_JOBS: how many run at once. What was found in a file is kept in
 build/lint-cache until the file, a project header it includes, its compile command or .clang-tidy changes.
 
@@ -19,6 +20,7 @@ from checks import tracked
 CACHE = "build/lint-cache"
 MODE = os.environ.get("LINT_TIDY", "")
 GROUP = 8  # files
+RECENT = 40  # commits and merges
 HEADERS = r"((base|devices|migration|vmm)/.*\.h|\.cc)$"  # as in .clang-tidy; a group's files count as headers
 COMMAND = ["clang-tidy-19", "--quiet", "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-error"]
 if MODE != "deep":  # the analyzer's own limit is 225000 states of one function, and most of the time goes there
@@ -160,6 +162,16 @@ def tidy(cache, paths):
     return sorted(found)
 
 
+def recent(cache, files):
+    """Those that have changed, or include what has, in the last steps; all of them when the history is shorter."""
+    command = ["git", "diff", "--name-only", f"HEAD~{RECENT}"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    changed = set(done.stdout.split())
+    if done.returncode != 0 or ".clang-tidy" in changed:
+        return files
+    return [path for path in files if not changed.isdisjoint(cache.seen(path))]
+
+
 def run(tree):
     if not (tree / "build/release/compile_commands.json").exists():
         return ["build/release is not configured; cmake --preset release"]
@@ -168,6 +180,8 @@ def run(tree):
         changed = subprocess.run(["git", "diff", "--name-only", "HEAD"], check=True, capture_output=True, text=True).stdout.split()
         files = [path for path in files if path in changed]
     cache = Cache(tree)
+    if MODE == "recent":
+        files = recent(cache, files)
     known = {path: cache.find(path) for path in files}
     groups = grouped(cache, [path for path in files if known[path] is None])
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("LINT_JOBS", 0)) or os.cpu_count()) as pool:
