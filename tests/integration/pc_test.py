@@ -121,10 +121,10 @@ def test_the_bios_speaks_on_the_serial_port(daemon, tmp_path):
 
 
 def test_refusals_name_the_element(daemon, images):
-    """UEFI, and what is not hotplugged, in libvirt's words."""
-    daemon.virsh(f"define {write(daemon, 'refused', pc_xml('refused', disk(images['first'], 'hda'), more=' firmware=%sefi%s' % (chr(39), chr(39))))}")
-    assert "/domain/os/@firmware" in daemon.fails("start refused")
-    daemon.virsh("undefine refused")
+    """Secure Boot, and what is not hotplugged, in libvirt's words."""
+    secure = pc_xml("refused", disk(images["first"], "hda"), more=" firmware='efi'",
+                    boot="<firmware><feature enabled='yes' name='secure-boot'/></firmware>")
+    assert "Secure Boot" in daemon.fails(f"define {write(daemon, 'refused', secure)}")
     starts(daemon, "refused", pc_xml("refused", disk(images["first"], "hda")))
     assert "disk bus 'ide' cannot be hotplugged." in daemon.fails(f"attach-disk refused {images['second']} hdb --targetbus ide")
     assert "cannot be hot unplugged" in daemon.fails("detach-disk refused hda")
