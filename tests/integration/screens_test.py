@@ -26,6 +26,7 @@ class Screen:
         self.server = Vnc(str(folder), self.machine, 5990, "--share", "ignore", name=f"{name}-vnc")
         self.client = self.server.client()
         self.client.update(incremental=False)
+        self.last = ""
 
     def text(self):
         """All that stands there. To wait for changes leaves the guest its time."""
@@ -33,21 +34,13 @@ class Screen:
             self.client.update()
         except TimeoutError:
             pass  # nothing has changed
-        return "\n".join(textscreen.read(self.client.width, self.client.height, self.client.pixels))
+        self.last = "\n".join(textscreen.read(self.client.width, self.client.height, self.client.pixels))
+        return self.last
 
     def wait_for(self, words, timeout=BOOT_SECONDS):
         """Waits until the words are there."""
-        seen = [""]
-
-        def there():
-            seen[0] = self.text()
-            return words in seen[0]
-
-        try:
-            until(there, f"'{words}' on the screen", timeout)
-        finally:
-            print(f"-- the screen of {self.name}:\n{seen[0]}")
-            self.picture()
+        until(lambda: words in self.text(), f"'{words}' on the screen", timeout)
+        self.picture()
 
     def picture(self):
         """A stock client's."""
@@ -58,6 +51,7 @@ class Screen:
 
     def close(self):
         """Ends the server; the guest ends with the test."""
+        print(f"-- the screen of {self.name}:\n{self.last}")
         self.client.close()
         self.server.kill()
         print(self.server.report())
