@@ -205,9 +205,9 @@ bool wants_tap(const DomainInterface& interface) {
 Answer<Json> disk_json(const DomainDisk& disk) {
   const std::string path = fmt::format("/domain/devices/disk[target/@dev='{}']", disk.target);
   if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::ide && disk.bus != DiskBus::fdc && disk.bus != DiskBus::usb) {
-    return unsupported(path + "/target/@bus",
-                       fmt::format("this version of Lodge has drives on 'virtio', 'ide', 'fdc' and 'usb', not '{}'",
-                                   xml_word(disk.bus)));
+    return unsupported(
+        path + "/target/@bus",
+        fmt::format("this version of Lodge has drives on 'virtio', 'ide', 'fdc' and 'usb', not '{}'", xml_word(disk.bus)));
   }
   if (disk.source.type == DiskType::volume) {
     return unsupported(path + "/source/@pool", "this version of Lodge takes files and block devices");

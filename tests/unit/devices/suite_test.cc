@@ -9,9 +9,9 @@
 
 #include "devices/block/raw.h"
 #include "devices/chipset/power/device.h"
+#include "devices/legacy/cmos_rtc/state.h"
 #include "devices/legacy/power/device.h"
 #include "devices/net/none.h"
-#include "devices/legacy/cmos_rtc/state.h"
 #include "devices/registry.h"
 #include "tests/support/guest_driver.h"
 
