@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from support import disks, places
+from support.stream import loosely
 from support.wait import until
 
 GRUB_CD = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"
@@ -61,11 +62,6 @@ def test_mistakes_are_named(vmm, tmp_path):
         assert machine.wait_exit() == 1
         assert what in machine.errors.wait_end(places.EXIT_SECONDS)
         machine.kill()
-
-
-def loosely(text):
-    """A pattern for text on the BIOS's serial console, which moves the cursor in the middle of words."""
-    return r"(?:\x1b\[[0-9;]*H)*".join(map(re.escape, text))
 
 
 def type_line(machine, text):

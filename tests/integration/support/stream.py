@@ -6,6 +6,11 @@ import threading
 import time
 
 
+def loosely(text):
+    """A pattern for text on the BIOS's serial console, which moves the cursor in the middle of words."""
+    return r"(?:\x1b\[[0-9;]*H)*".join(map(re.escape, text))
+
+
 class Stream:
     """Everything read from a descriptor so far; wait_for() looks at what no earlier wait has consumed."""
 
