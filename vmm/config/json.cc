@@ -65,7 +65,8 @@ class Reader {
       member = json.get<int>();
     } else if constexpr (std::is_same_v<T, int64_t>) {
       const auto most = static_cast<int64_t>(bounds.most);
-      if (!json.is_number_integer() || json.get<int64_t>() < -most || json.get<int64_t>() > most) {
+      if (!json.is_number_integer() || (json.is_number_unsigned() && json.get<uint64_t>() > bounds.most) ||
+          json.get<int64_t>() < -most || json.get<int64_t>() > most) {
         error_ = fmt::format("{}: must be a number from {} to {}", path, -most, most);
         return;
       }

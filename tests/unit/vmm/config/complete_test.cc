@@ -179,4 +179,15 @@ TEST_CASE("USB devices bring their controller along, and have ports around those
   CHECK_FALSE(parse_run_arguments({"--usb", "xhci,ports=16"}));
 }
 
+TEST_CASE("the clock's offset has a sign and bounds on both sides") {
+  MachineConfig config;
+  REQUIRE(apply_json(config, R"({"clock": {"offset_seconds": -3600}})"));
+  CHECK(config.clock.offset_seconds == -3600);
+  CHECK(parsed({"--clock", "offset_seconds=-7200"}).clock.offset_seconds == -7200);
+  for (const char* const bad : {"18446744073709551615", "100000000001", "-100000000001", "1.5", "\"1\""}) {
+    CHECK_FALSE(apply_json(config, fmt::format(R"({{"clock": {{"offset_seconds": {}}}}})", bad)));
+  }
+  CHECK(config.clock.offset_seconds == -3600);
+}
+
 }  // namespace lodge
