@@ -359,3 +359,23 @@ def garbage(run, machine="microvm", options=""):
             "--net", "none" + options, "--rng", "on", "--balloon", "on", "--console", "file=" + run.path("console"),
             "--channel", f"socket={run.path('channel')},name=org.lodge.test", "--debug-console",
             machine=machine, words="pc" if machine == "pc" else "")
+
+
+PLAIN_PC = "pci ps2 rtc hotplug"
+
+
+@family("absent", microvm=dict(machine="microvm"), pc=dict(machine="pc", words=PLAIN_PC))
+def absent(run, machine, words=""):
+    """What the machine was not given answers at no port and is no PCI function; each device brings its own and no other's."""
+    run.run("absent", machine=machine, words=words)
+    for name, options in {"com2": ["--serial", "file=" + run.path("com2")], "pvpanic": ["--panic"], "net": ["--net", "none"], "debug": ["--debug-console"],
+                          "disk": ["--disk", f"path={disk(run)}"], "usb": ["--usb", "xhci"]}.items():
+        run.run("absent", *options, machine=machine, words=f"{words} {name}")
+
+
+@case
+def absent_legacy(run):
+    """The same for what only a pc has."""
+    for name, options in {"ide": ["--disk", f"path={disk(run)},bus=ide"], "floppy": ["--floppy", "none"], "vga": ["--video", "vga"],
+                          "cpus": ["--cpus", "1,max=2"]}.items():
+        run.run("absent", *options, machine="pc", words=f"{PLAIN_PC} {name}")

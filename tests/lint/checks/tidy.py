@@ -1,9 +1,10 @@
 """clang-tidy 19 with the checks of .clang-tidy, over every source file of the product.
 
 LINT_TIDY=changed looks only at files that differ from the last commit; LINT_TIDY=recent at those that the last RECENT steps of
-the history have touched, or whose own headers they have: what continuous integration does; LINT_TIDY=deep lets the analyzer follow paths
-as far as its own limits go, at three times the time. LINT_JOBS: how many run at once. What was found in a file is kept in
-build/lint-cache until the file, a project header it includes, its compile command or .clang-tidy changes.
+the history have touched, and for a header at the file of its name or one that includes it: what continuous integration does;
+LINT_TIDY=deep lets the analyzer follow paths as far as its own limits go, at three times the time. LINT_JOBS: how many run at once.
+What was found in a file is kept in build/lint-cache until the file, a project header it includes, its compile command or .clang-tidy
+changes.
 
 Most of the time goes into the headers of libraries, so several files are looked at as one.
 """
@@ -20,7 +21,7 @@ from checks import tracked
 CACHE = "build/lint-cache"
 MODE = os.environ.get("LINT_TIDY", "")
 GROUP = 8  # files
-RECENT = 40  # commits and merges
+RECENT = 20  # commits and merges
 HEADERS = r"((base|devices|migration|vmm)/.*\.h|\.cc)$"  # as in .clang-tidy; a group's files count as headers
 COMMAND = ["clang-tidy-19", "--quiet", "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-error"]
 if MODE != "deep":  # the analyzer's own limit is 225000 states of one function, and most of the time goes there
@@ -163,13 +164,19 @@ def tidy(cache, paths):
 
 
 def recent(cache, files):
-    """Those that have changed, or include what has, in the last steps; all of them when the history is shorter."""
+    """Those that have changed in the last steps, and one for each header that has; all of them when the history is shorter."""
     command = ["git", "diff", "--name-only", f"HEAD~{RECENT}"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     changed = set(done.stdout.split())
     if done.returncode != 0 or ".clang-tidy" in changed:
         return files
-    return [path for path in files if not changed.isdisjoint(cache.seen(path))]
+    chosen = {path for path in files if path in changed}
+    for header in sorted(path for path in changed if path.endswith(".h")):
+        users = [path for path in files if header in cache.seen(path)]
+        if users and chosen.isdisjoint(users):
+            own = header[:-1] + "cc"
+            chosen.add(own if own in users else users[0])
+    return sorted(chosen)
 
 
 def run(tree):
