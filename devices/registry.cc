@@ -98,6 +98,14 @@ Result<CreatedDevice> create_pvpanic(DeviceSpec&, const DeviceEnv& env, const St
   return plain(PvPanic::create(env, env.power));
 }
 
+Result<CreatedDevice> create_ib700(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return plain(Ib700::create(std::move(std::get<Ib700Spec>(spec).options), env, saved));
+}
+
+Result<CreatedDevice> create_i6300esb(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return function(I6300Esb::create(std::move(std::get<I6300EsbSpec>(spec).options), env, saved));
+}
+
 Result<CreatedDevice> create_serial(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<SerialSpec>(spec);
   IrqLine& irq = env.line(wanted.gsi);
@@ -165,6 +173,8 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"debug-console", create_debug_console},
     {"debug-exit", create_debug_exit},
     {"pvpanic", create_pvpanic},
+    {"ib700", create_ib700},
+    {"i6300esb", create_i6300esb},
     {"uart16550", create_serial},
     {"vga", create_vga},
     {"ide", create_ide},

@@ -38,6 +38,8 @@
 #include "devices/virtio/net/device.h"
 #include "devices/virtio/rng/device.h"
 #include "devices/virtio/transport_pci.h"
+#include "devices/watchdog/i6300esb/device.h"
+#include "devices/watchdog/ib700/device.h"
 
 namespace lodge {
 
@@ -84,6 +86,12 @@ struct I8042Spec {};
 struct DebugConsoleSpec {};
 struct DebugExitSpec {};
 struct PvPanicSpec {};
+struct Ib700Spec {
+  Ib700::Options options;
+};
+struct I6300EsbSpec {
+  I6300Esb::Options options;
+};
 struct SerialSpec {
   Uart16550::Options options;
   uint32_t gsi = 4;
@@ -123,10 +131,10 @@ using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec =
-    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec, PciHotplugSpec,
-                 CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, SerialSpec, VgaSpec,
-                 IdeSpec, FloppySpec, E1000Spec, Rtl8139Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec,
+                                PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec,
+                                PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, VgaSpec, IdeSpec, FloppySpec, E1000Spec,
+                                Rtl8139Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

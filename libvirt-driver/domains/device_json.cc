@@ -297,15 +297,39 @@ Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineF
   return {};
 }
 
+Answer<void> check_watchdog(const DomainConfig& config) {
+  if (config.devices.watchdogs.empty()) {
+    return {};
+  }
+  const DomainWatchdog& watchdog = config.devices.watchdogs.front();
+  if (watchdog.action == WatchdogAction::dump) {
+    return unsupported("/domain/devices/watchdog/@action",
+                       "this version of Lodge writes no dump of a guest; use 'pause' to look at one");
+  }
+  if (watchdog.model == WatchdogModel::ib700 && is_microvm(config)) {
+    return unsupported("/domain/devices/watchdog/@model", "ib700 is a board of machine 'pc'; use 'i6300esb'");
+  }
+  return {};
+}
+
 Answer<void> refuse_devices(const DomainConfig& config) {
   TRY_VOID(refuse_controllers(config));
   TRY_VOID(check_usb(config));  // before the places of those that there are not
   TRY_VOID(check_places(config));
   TRY_VOID(check_screen(config));
-  if (!config.devices.watchdogs.empty()) {
-    return unsupported("/domain/devices/watchdog", "this version of Lodge has no watchdog");
+  return check_watchdog(config);
+}
+
+void add_watchdog(Json& machine, const DomainConfig& config) {
+  if (config.devices.watchdogs.empty()) {
+    return;
   }
-  return {};
+  const DomainWatchdog& watchdog = config.devices.watchdogs.front();
+  Json json{{"enabled", true}, {"model", xml_word(watchdog.model)}, {"action", xml_word(watchdog.action)}};
+  if (watchdog.model == WatchdogModel::i6300esb) {
+    add_slot(json, watchdog);
+  }
+  machine["watchdog"] = json;
 }
 
 std::vector<std::string> leave_out(DomainConfig& live) {

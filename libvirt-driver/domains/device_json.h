@@ -13,6 +13,8 @@ namespace lodge {
 [[nodiscard]] Answer<Json> interface_json(const DomainInterface& interface);
 [[nodiscard]] Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineFds& fds);
 
+void add_watchdog(Json& machine, const DomainConfig& config);
+
 // Refuses devices that there are not, and places that they cannot have.
 [[nodiscard]] Answer<void> refuse_devices(const DomainConfig& config);
 // Takes out of a domain that starts what it may ask for and does not get: PS/2 devices where a kernel is started. Gives

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <csignal>
 #include <filesystem>
+#include <map>
 
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
@@ -79,6 +80,23 @@ void Driver::connect(const DomainPtr& domain, const std::shared_ptr<Run>& run, F
                                   .on_closed = [] {}});
 }
 
+// It comes before what the action does.
+void Driver::watchdog_event(Run& run, const rpc::DomainName& who, const std::string& action) {
+  static const std::map<std::string_view, int> kActions{
+      {"none", VIR_DOMAIN_EVENT_WATCHDOG_NONE},         {"pause", VIR_DOMAIN_EVENT_WATCHDOG_PAUSE},
+      {"reset", VIR_DOMAIN_EVENT_WATCHDOG_RESET},       {"poweroff", VIR_DOMAIN_EVENT_WATCHDOG_POWEROFF},
+      {"shutdown", VIR_DOMAIN_EVENT_WATCHDOG_SHUTDOWN}, {"inject-nmi", VIR_DOMAIN_EVENT_WATCHDOG_INJECTNMI}};
+  const auto found = kActions.find(action);
+  if (found == kActions.end()) {
+    return;
+  }
+  if (found->second == VIR_DOMAIN_EVENT_WATCHDOG_PAUSE) {
+    run.pause_reason = VIR_DOMAIN_PAUSED_WATCHDOG;
+  }
+  events_.emit(VIR_DOMAIN_EVENT_ID_WATCHDOG,
+               rpc::DomainEventCallbackWatchdogMsg{.callback_id = 0, .dom = who, .action = found->second});
+}
+
 // Network thread.
 void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, const std::string& name, const Json& data) {
   const rpc::DomainName who = domain->view().rpc_name();
@@ -122,6 +140,8 @@ void Driver::on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, 
     });
     events_.emit(VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
                  rpc::DomainEventCallbackBalloonChangeMsg{.callback_id = 0, .dom = who, .actual = kib});
+  } else if (name == "WATCHDOG") {
+    watchdog_event(*run, who, text_in(data, "action"));
   } else if (name == "RTC_CHANGE") {
     clock_changed(*this, domain, seconds_in(data, "offset"));
     write_status(domain);
@@ -297,11 +317,12 @@ void Driver::ask_state(const DomainPtr& domain, const std::shared_ptr<Run>& run,
   } else if (status == "guest-panicked") {
     state = VIR_DOMAIN_CRASHED;
   }
-  const int reason = state == VIR_DOMAIN_CRASHED ? static_cast<int>(VIR_DOMAIN_CRASHED_PANICKED)
-                     : state == VIR_DOMAIN_PAUSED
-                         ? static_cast<int>(status == "io-error" ? VIR_DOMAIN_PAUSED_IOERROR : VIR_DOMAIN_PAUSED_UNKNOWN)
-                     : starting ? static_cast<int>(VIR_DOMAIN_RUNNING_BOOTED)
-                                : static_cast<int>(VIR_DOMAIN_RUNNING_UNPAUSED);
+  const int reason = state == VIR_DOMAIN_CRASHED  ? static_cast<int>(VIR_DOMAIN_CRASHED_PANICKED)
+                     : state == VIR_DOMAIN_PAUSED ? static_cast<int>(status == "io-error"   ? VIR_DOMAIN_PAUSED_IOERROR
+                                                                     : status == "watchdog" ? VIR_DOMAIN_PAUSED_WATCHDOG
+                                                                                            : VIR_DOMAIN_PAUSED_UNKNOWN)
+                     : starting                   ? static_cast<int>(VIR_DOMAIN_RUNNING_BOOTED)
+                                                  : static_cast<int>(VIR_DOMAIN_RUNNING_UNPAUSED);
   mark(domain, run.get(), state, reason);
   write_status(domain);
   log_info("domain", "'{}' (id {}, process {}) is found again, {}", name, run->id, run->process.pid, status);

@@ -95,6 +95,7 @@ class Driver {
   void restart_display(const DomainPtr& domain, const std::shared_ptr<Run>& run);
   void connect(const DomainPtr& domain, const std::shared_ptr<Run>& run, Fd socket);
   void ended(const DomainPtr& domain, const std::shared_ptr<Run>& run);
+  void watchdog_event(Run& run, const rpc::DomainName& who, const std::string& action);
   void on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, const std::string& name, const Json& data);
   void mark(const DomainPtr& domain, const Run* run, int state, int reason);
   void write_status(const DomainPtr& domain);

@@ -286,6 +286,20 @@ Answer<void> add_drives(Json& machine, const DomainConfig& config, const Machine
   return {};
 }
 
+// Of a pc. Ticks of the 8254 timer are the kernel's: it gives them later or not at all.
+Answer<Json> clock_json(const Clock& clock) {
+  Json json = Json::object();
+  if (const int64_t offset = TRY(clock_offset(clock, ::time(nullptr))); offset != 0) {
+    json["offset_seconds"] = offset;
+  }
+  for (const Timer& timer : clock.timers) {
+    if (timer.name == TimerName::pit && timer.tick_policy == TickPolicy::discard) {
+      json["lost_ticks"] = "discard";
+    }
+  }
+  return json;
+}
+
 }  // namespace
 
 Json ending_json(const DomainConfig& config) {
@@ -308,8 +322,11 @@ Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   machine["memory"] = memory_json(config);
   TRY_VOID(add_boot(machine, config, fds));
   machine["smbios"] = smbios_json(config);
-  if (const int64_t offset = TRY(clock_offset(config.clock, ::time(nullptr))); offset != 0 && !is_microvm(config)) {
-    machine["clock"] = {{"offset_seconds", offset}};
+  if (!is_microvm(config)) {
+    Json clock = TRY(clock_json(config.clock));
+    if (!clock.empty()) {
+      machine["clock"] = std::move(clock);
+    }
   }
   machine.update(ending_json(config));
   TRY_VOID(add_drives(machine, config, fds));
@@ -318,6 +335,7 @@ Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   TRY_VOID(add_small(machine, config));
   TRY_VOID(add_video(machine, config, fds));
   add_usb(machine, config);
+  add_watchdog(machine, config);
   if (config.iothreads) {
     machine["io_threads"] = *config.iothreads;
   }

@@ -47,7 +47,8 @@ int reason_from_file(const Run& run) {
   if (reason == "guest-panic") {
     return VIR_DOMAIN_SHUTOFF_CRASHED;
   }
-  return reason == "host-signal" || reason == "host-qmp-quit" ? VIR_DOMAIN_SHUTOFF_DESTROYED : VIR_DOMAIN_SHUTOFF_FAILED;
+  return reason == "host-signal" || reason == "host-qmp-quit" || reason == "watchdog" ? VIR_DOMAIN_SHUTOFF_DESTROYED
+                                                                                      : VIR_DOMAIN_SHUTOFF_FAILED;
 }
 
 asio::awaitable<void> wait_for_process(Fd pidfd, std::function<void()> then) {

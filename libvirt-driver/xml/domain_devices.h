@@ -133,8 +133,8 @@ struct DomainVideo : DeviceInfo {
   friend bool operator==(const DomainVideo&, const DomainVideo&) = default;
 };
 
-enum class WatchdogModel : uint8_t { i6300esb };
-LODGE_XML_WORDS(WatchdogModel, "ib700 diag288 itco", "i6300esb");
+enum class WatchdogModel : uint8_t { i6300esb, ib700 };
+LODGE_XML_WORDS(WatchdogModel, "diag288 itco", "i6300esb", "ib700");
 enum class WatchdogAction : uint8_t { reset, shutdown, poweroff, pause, none, dump, inject_nmi };
 LODGE_XML_WORDS(WatchdogAction, "", "reset", "shutdown", "poweroff", "pause", "none", "dump", "inject-nmi");
 struct DomainWatchdog : DeviceInfo {

@@ -43,8 +43,10 @@ bool is_pci(const T& device) {
     return device.model != BalloonModel::none;
   } else if constexpr (std::is_same_v<T, DomainPanic>) {
     return device.model == PanicModel::pvpanic;
+  } else if constexpr (std::is_same_v<T, DomainWatchdog>) {
+    return device.model == WatchdogModel::i6300esb;
   } else {
-    return std::is_same_v<T, DomainInterface> || std::is_same_v<T, DomainWatchdog> || std::is_same_v<T, DomainRng>;
+    return std::is_same_v<T, DomainInterface> || std::is_same_v<T, DomainRng>;
   }
 }
 

@@ -1,12 +1,10 @@
 """Guests on machine pc by the daemon and stock virsh: BIOS, IDE disks and CDs, screen, keys."""
 import os
 import re
-import subprocess
 
 import pytest
 from support import disks, places
-from support.daemon import URI, Console
-from support.stream import Stream
+from support.daemon import Console, Events
 from support.wait import until
 
 BOOT_SECONDS = 2 * places.BOOT_SECONDS
@@ -193,22 +191,6 @@ def cd_guest(daemon, base_image, shared_folder):
     console.guest.image = first
     yield console.guest
     console.close()
-
-
-class Events:
-    """`virsh event` at work."""
-
-    def __init__(self, daemon, name):
-        read, out = os.pipe()
-        self.process = subprocess.Popen(["stdbuf", "-oL", "virsh", "-c", URI, "event", "--all", "--loop", name], stdout=out, stderr=out)
-        os.close(out)
-        self.stream = Stream(read, "virsh event")
-        until(lambda: "metadata-change" in self.stream.tail() or daemon.virsh(f"desc {name} --live --title heard") is None, "virsh listens")
-
-    def close(self):
-        """Ends it."""
-        self.process.kill()
-        self.process.wait()
 
 
 def size_in(guest):

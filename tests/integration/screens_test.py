@@ -1,18 +1,16 @@
 """What people see while a pc starts: boot loaders and firmware on VGA text, by VNC; a stock client takes a picture of each, for people
-to look at (build/test-logs/NAME.png). iPXE gets an address from a DHCP server and loads the Debian installer to its first dialog."""
+to look at (build/test-logs/NAME.png)."""
 import os
-import signal
 import subprocess
 
 import pytest
-from support import network, places, rfb, textscreen
+from support import places, rfb, textscreen
 from support.vnc import Vnc
 from support.wait import until
 
 BOOT_SECONDS = 3 * places.BOOT_SECONDS
 GRUB = "/usr/lib/grub-rescue/grub-rescue"
 MEMTEST = "/usr/lib/memtest86+/memtest86+x64.iso"
-INSTALLER = "/usr/lib/debian-installer/images/12/amd64/text"
 CONTROL_LEFT = 0xFFE3
 
 
@@ -20,7 +18,8 @@ class Screen:
     """A guest's screen, read by a VNC client."""
 
     def __init__(self, vmm, folder, name, *options, memory=128, **more):
-        options = ("--firmware", "bios", "--video", "vga", *options)
+        # Where guests run slowly a BIOS misses ticks; what comes of them later would keep the floppy drive's interrupt waiting.
+        options = ("--firmware", "bios", "--video", "vga", "--clock", "lost_ticks=discard", *options)
         self.name = name
         self.machine = vmm(machine="pc", name=name, memory=memory, kernel=None, initrd=None, extra=options, **more)
         self.server = Vnc(str(folder), self.machine, 5990, "--share", "ignore", name=f"{name}-vnc")
@@ -105,49 +104,3 @@ def test_ipxe(screen, model):
     until(prompt, "iPXE's prompt", BOOT_SECONDS)
     seen.client.press(*map(ord, "ifstat"), rfb.RETURN)
     seen.wait_for("net0: 52:54:00")
-
-
-class PxeServer:
-    """DHCP and TFTP on a tap's network, by dnsmasq."""
-
-    def __init__(self, folder, tap, root, boot_file):
-        self.log = f"{folder}/dnsmasq.log"
-        with open(self.log, "w", encoding="utf-8") as log:
-            self.process = tap.start(
-                "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--log-facility=-", "--log-dhcp", "--port=0",
-                f"--interface={tap.name}", "--bind-interfaces", "--dhcp-range=10.0.2.100,10.0.2.120,1h", "--no-ping", "--user=root",
-                f"--dhcp-leasefile={folder}/leases", f"--dhcp-boot={boot_file}", "--enable-tftp", f"--tftp-root={root}",
-                stdout=log, stderr=log,
-            )
-
-    def said(self):
-        """Its log."""
-        with open(self.log, encoding="utf-8", errors="replace") as log:
-            return log.read()
-
-    def close(self):
-        """Ends it."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(places.EXIT_SECONDS)
-        print(self.said()[-3000:])
-
-
-def test_the_debian_installer_comes_over_the_network(screen, tmp_path):
-    """PXE: DHCP, pxelinux, kernel and initrd by TFTP, and the installer asks for a language."""
-    tap = network.Tap()
-    root = f"{tmp_path}/tftp"
-    os.makedirs(f"{root}/pxelinux.cfg")
-    for name in ("pxelinux.0", "linux", "initrd.gz"):
-        os.symlink(f"{INSTALLER}/debian-installer/amd64/{name}", f"{root}/{name}")
-    os.symlink(f"{INSTALLER}/debian-installer/amd64/boot-screens/ldlinux.c32", f"{root}/ldlinux.c32")
-    with open(f"{root}/pxelinux.cfg/default", "w", encoding="utf-8") as file:
-        file.write("default installer\nlabel installer\nkernel linux\nappend initrd=initrd.gz vga=normal fb=false mitigations=off quiet\n")
-    server = PxeServer(tmp_path, tap, root, "pxelinux.0")
-    try:
-        seen = screen("installer", memory=1024, nets=[f"{tap.option},boot=1"], network=tap)
-        until(lambda: "pxelinux.0" in server.said(), "pxelinux is asked for", BOOT_SECONDS)
-        seen.wait_for("Select a language", 10 * places.BOOT_SECONDS)
-        assert "English" in seen.text()
-    finally:
-        server.close()
-        tap.close()

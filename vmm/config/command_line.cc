@@ -270,9 +270,12 @@ const std::array kOptions{
            apply_part<VirtioSerialSettings, &MachineConfig::virtio_serial>},
     Option{"rng", "on[,bytes=,period_ms=]", "random number device", apply_enabled<RngSettings, &MachineConfig::rng>},
     Option{"balloon", "on[,deflate_on_oom=,...]", "memory balloon", apply_enabled<BalloonSettings, &MachineConfig::balloon>},
+    Option{"watchdog", "model=i6300esb|ib700[,action=,...]", "acts when the guest does not feed it",
+           apply_enabled<WatchdogSettings, &MachineConfig::watchdog>},
     Option{"smbios", "uuid=,manufacturer=,...", "SMBIOS system information",
            apply_part<SmbiosSettings, &MachineConfig::smbios>},
-    Option{"clock", "offset_seconds=N", "the battery-backed clock", apply_part<ClockSettings, &MachineConfig::clock>},
+    Option{"clock", "offset_seconds=N[,lost_ticks=]", "the battery-backed clock and the timer (pc)",
+           apply_part<ClockSettings, &MachineConfig::clock>},
     Option{"debug-console", "", "print bytes written to port 0x402",
            [](RunRequest& r, const std::string&) -> Result<void> {
              r.config.debug_console = true;

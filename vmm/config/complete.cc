@@ -31,6 +31,9 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
   if (has_virtio_serial(config)) {
     users.push_back({"the virtio console", &config.virtio_serial.slot});
   }
+  if (config.watchdog.enabled && config.watchdog.model == WatchdogModel::i6300esb) {
+    users.push_back({"the watchdog", &config.watchdog.slot});
+  }
   if (config.usb.enabled) {
     users.push_back({"the USB controller", &config.usb.slot});
   }
@@ -243,7 +246,7 @@ bool is_vcpu_id(std::string_view id) {
 }
 
 Result<void> check_ids(const MachineConfig& config) {
-  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0"};
+  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0", "watchdog0"};
   const auto check = [&ids](const std::string& id) -> Result<void> {
     if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
       return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
@@ -276,6 +279,9 @@ Result<void> complete(MachineConfig& config) {
   choose_ids(config.usb_devices, "input");
   choose_macs(config);
   TRY_VOID(check_cpus(config.cpu));
+  if (config.watchdog.enabled && config.watchdog.model == WatchdogModel::ib700 && config.machine != MachineKind::pc) {
+    return fail("watchdog ib700 is a board of a pc; use --machine pc, or model=i6300esb");
+  }
   TRY_VOID(check_ids(config));
   TRY_VOID(choose_ide_places(config));
   TRY_VOID(choose_floppy_places(config));

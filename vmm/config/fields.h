@@ -38,6 +38,9 @@ LODGE_WORDS(DiskDevice, "disk", "cdrom", "floppy");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
 LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsafe");
 LODGE_WORDS(DiskDiscard, "ignore", "unmap");
+LODGE_WORDS(WatchdogModel, "i6300esb", "ib700");
+LODGE_WORDS(WatchdogAction, "reset", "shutdown", "poweroff", "pause", "none", "inject-nmi");
+LODGE_WORDS(LostTicks, "delay", "discard");
 LODGE_WORDS(DiskError, "report", "ignore", "stop", "enospc");
 LODGE_WORDS(NetKind, "none", "tap", "user");
 LODGE_WORDS(NetModel, "virtio", "e1000", "rtl8139");
@@ -212,6 +215,14 @@ void describe(Visitor& v, VideoSettings& s) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, WatchdogSettings& s) {
+  v.field("enabled", "the device exists", s.enabled);
+  v.field("model", "i6300esb (PCI) or ib700 (ports; pc)", s.model);
+  v.field("action", "what happens when the guest has not fed it in time", s.action);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
+}
+
+template <class Visitor>
 void describe(Visitor& v, UsbSettings& s) {
   v.field("enabled", "have a USB controller (it comes along with devices)", s.enabled);
   v.field("model", "what the guest sees", s.model);
@@ -237,6 +248,9 @@ void describe(Visitor& v, SmbiosSettings& s) {
 template <class Visitor>
 void describe(Visitor& v, ClockSettings& s) {
   v.field("offset_seconds", "the guest's clock minus UTC", s.offset_seconds, Bounds{0, 100'000'000'000});
+  v.field("lost_ticks",
+          "ticks of the 8254 timer that the guest could not take yet: they come later (delay), or not (discard)",
+          s.lost_ticks);
 }
 
 template <class Visitor>
@@ -263,6 +277,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("rng", "random numbers", s.rng);
   v.field("balloon", "memory balloon", s.balloon);
   v.field("video", "screen", s.video);
+  v.field("watchdog", "watchdog device", s.watchdog);
   v.field("usb", "USB controller", s.usb);
   v.field("usb_devices", "USB tablets, mice and keyboards", s.usb_devices);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);

@@ -22,6 +22,9 @@ enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
 enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
 enum class DiskDiscard : uint8_t { ignore, unmap };
 enum class DiskError : uint8_t { report, ignore, stop, enospc };
+enum class LostTicks : uint8_t { delay, discard };
+enum class WatchdogModel : uint8_t { i6300esb, ib700 };
+enum class WatchdogAction : uint8_t { reset, shutdown, poweroff, pause, none, inject_nmi };
 enum class NetKind : uint8_t { none, tap, user };
 enum class NetModel : uint8_t { virtio, e1000, rtl8139 };
 enum class CharKind : uint8_t { none, stdio, pty, file, socket };
@@ -206,6 +209,13 @@ struct UsbDeviceSettings {
   uint32_t port = 0;  // from 1; 0: chosen
 };
 
+struct WatchdogSettings {
+  bool enabled = false;
+  WatchdogModel model = WatchdogModel::i6300esb;
+  WatchdogAction action = WatchdogAction::reset;  // when the guest has not fed it in time
+  uint32_t slot = 0;                              // i6300esb; 0: a free one
+};
+
 struct SmbiosSettings {
   std::string uuid;
   std::string manufacturer;
@@ -214,7 +224,8 @@ struct SmbiosSettings {
 };
 
 struct ClockSettings {
-  int64_t offset_seconds = 0;  // the guest's clock minus UTC
+  int64_t offset_seconds = 0;               // the guest's clock minus UTC
+  LostTicks lost_ticks = LostTicks::delay;  // of the 8254 timer, while the guest does not take its interrupts
 };
 
 // How large an inherited log may become, and where its text moves when it is full (base/rotating_file.h).
@@ -240,6 +251,7 @@ struct MachineConfig {
   RngSettings rng;
   BalloonSettings balloon;
   VideoSettings video;
+  WatchdogSettings watchdog;
   UsbSettings usb;
   std::vector<UsbDeviceSettings> usb_devices;
   SmbiosSettings smbios;

@@ -218,6 +218,10 @@ Result<void> KvmVm::set_up() {
     if (kvm_ioctl(fd, KVM_CREATE_PIT2, &pit) < 0) {
       return fail_errno(errno, "create the 8254 timer in KVM");
     }
+    kvm_reinject_control reinject{};
+    if (options_.discard_ticks && kvm_ioctl(fd, KVM_REINJECT_CONTROL, &reinject) < 0) {
+      return fail_errno(errno, "let KVM discard ticks of the 8254 timer");
+    }
   }
   for (uint32_t gsi = 0; gsi < kPins; ++gsi) {
     lines_.push_back(std::make_unique<Line>(fd, gsi));

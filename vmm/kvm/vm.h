@@ -21,7 +21,8 @@ namespace lodge {
 class KvmVm final : public MsiFactory, public Doorbells {
  public:
   struct Options {
-    bool pit = true;  // the 8254 timer (and speaker port) in the kernel
+    bool pit = true;             // the 8254 timer (and speaker port) in the kernel
+    bool discard_ticks = false;  // of that timer: those that come while one is pending; else they come later
     // Runs its argument a little later on a thread that may wait: changing the route table takes the kernel milliseconds.
     std::function<void(std::function<void()>)> later;
   };

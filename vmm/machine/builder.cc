@@ -84,7 +84,9 @@ Result<void> MachineBuilder::build() {
   machine_.kvm_ = std::make_unique<Kvm>(TRY(Kvm::open(Fd(config_.kvm_fd))));
   TRY_VOID(check_limits());
   TRY_VOID(create_memory());
-  machine_.vm_ = TRY(KvmVm::create(*machine_.kvm_, {.pit = pc(), .later = [machine = &machine_](std::function<void()> fn) {
+  machine_.vm_ = TRY(KvmVm::create(*machine_.kvm_, {.pit = pc(),
+                                                    .discard_ticks = config_.clock.lost_ticks == LostTicks::discard,
+                                                    .later = [machine = &machine_](std::function<void()> fn) {
                                                       machine->control_.post([machine, fn = std::move(fn)] {
                                                         machine->route_timer_ = machine->control_.after(kRouteDelay, fn);
                                                       });

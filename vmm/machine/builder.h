@@ -43,6 +43,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_serials();
   [[nodiscard]] Result<void> add_disks();
   [[nodiscard]] Result<void> add_keyboard();
+  [[nodiscard]] Result<void> add_watchdog();
   [[nodiscard]] Result<void> add_video();
   [[nodiscard]] Result<void> add_usb();
   [[nodiscard]] Result<void> add_ide();

@@ -122,6 +122,7 @@ Result<void> MachineBuilder::create_devices() {
   if (config_.panic) {
     TRY_VOID(add(PvPanicSpec{}));
   }
+  TRY_VOID(add_watchdog());
   TRY_VOID(add_serials());
   TRY_VOID(add_video());
   TRY_VOID(add_small_virtio());
@@ -210,6 +211,17 @@ Result<void> MachineBuilder::add_usb() {
     machine_.input_.add(*plug.device);
   }
   return {};
+}
+
+Result<void> MachineBuilder::add_watchdog() {
+  if (!config_.watchdog.enabled) {
+    return {};
+  }
+  const auto expired = [machine = &machine_] { machine->watchdog_expired(); };
+  if (config_.watchdog.model == WatchdogModel::ib700) {
+    return add(Ib700Spec{{.id = "watchdog0", .expired = expired}});
+  }
+  return add(I6300EsbSpec{{.id = "watchdog0", .expired = expired}}, config_.watchdog.slot);
 }
 
 Result<void> MachineBuilder::add_video() {

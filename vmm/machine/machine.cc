@@ -20,6 +20,7 @@ std::string_view to_string(MachineStatus status) {
     case MachineStatus::paused: return "paused";
     case MachineStatus::saving: return "save-vm";
     case MachineStatus::io_error: return "io-error";
+    case MachineStatus::watchdog: return "watchdog";
     case MachineStatus::shutdown: return "shutdown";
     case MachineStatus::guest_panicked: return "guest-panicked";
     case MachineStatus::internal_error: return "internal-error";
@@ -402,6 +403,37 @@ void Machine::clock_set(int64_t offset) {
       clock_set(clock_offset_);
     }
   });
+}
+
+// A guest may let it end as often as it likes: what does not stop it is told once a second.
+void Machine::watchdog_expired() {
+  static constexpr const char* kActions[] = {"reset", "shutdown", "poweroff", "pause", "none", "inject-nmi"};
+  if (finished_) {
+    return;
+  }
+  const WatchdogAction action = config_.watchdog.action;
+  const bool tell = !watchdog_told_.active();
+  if (tell) {
+    const char* const word = kActions[static_cast<size_t>(action)];
+    log_warning("watchdog0", "the guest has not fed its watchdog in time; action: {}", word);
+    emit({"WATCHDOG", {{"action", word}}});
+    watchdog_told_ = control_.after(std::chrono::seconds(1), [this] { watchdog_told_ = {}; });
+  }
+  switch (action) {
+    case WatchdogAction::reset: handle_power(PowerEvent::reset, 0); break;
+    case WatchdogAction::shutdown: press_power_button(false); break;
+    case WatchdogAction::poweroff:
+      emit({"SHUTDOWN", {{"guest", "false"}, {"reason", "watchdog"}}});
+      follow(OnEvent::destroy, MachineStatus::shutdown, "watchdog", 0);
+      break;
+    case WatchdogAction::pause: pause_as(MachineStatus::watchdog, [](const Result<void>&) {}); break;
+    case WatchdogAction::none: break;
+    case WatchdogAction::inject_nmi:
+      if (const auto sent = inject_nmi(); !sent && tell) {
+        log_error("watchdog0", "{}", sent.error().message);
+      }
+      break;
+  }
 }
 
 void Machine::pointer_changed() {

@@ -36,6 +36,7 @@ enum class MachineStatus : uint8_t {
   paused,
   saving,
   io_error,
+  watchdog,
   shutdown,
   guest_panicked,
   internal_error
@@ -168,7 +169,8 @@ class Machine {
   void port_changed(std::string_view port, bool open);  // any I/O loop
   void tray_moved(std::string_view drive, bool open);   // any vCPU thread
   void clock_set(int64_t offset_seconds);               // guest time minus UTC
-  void pointer_changed();                               // any thread
+  void watchdog_expired();
+  void pointer_changed();  // any thread
   // machine_hotplug.cc
   struct Seat {
     std::string id;
@@ -240,7 +242,8 @@ class Machine {
   IrqchipState power_on_irqchip_;
   EventLoop::Timer route_timer_;
   int64_t clock_offset_ = 0;
-  EventLoop::Timer clock_told_;  // active: the event was sent within the last second
+  EventLoop::Timer clock_told_;     // active: the event was sent within the last second
+  EventLoop::Timer watchdog_told_;  // the same
 
   // Kept for resets.
   MappedFile kernel_;

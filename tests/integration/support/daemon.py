@@ -145,6 +145,22 @@ class Console:
         os.close(self.master)
 
 
+class Events:
+    """`virsh event` at work; `where`: --config for a domain that does not run yet."""
+
+    def __init__(self, daemon, name, where="--live"):
+        read, out = os.pipe()
+        self.process = subprocess.Popen(["stdbuf", "-oL", "virsh", "-c", URI, "event", "--all", "--loop", name], stdout=out, stderr=out)
+        os.close(out)
+        self.stream = Stream(read, "virsh event")
+        until(lambda: "metadata-change" in self.stream.tail() or daemon.virsh(f"desc {name} {where} --title heard") is None, "virsh listens")
+
+    def close(self):
+        """Ends it."""
+        self.process.kill()
+        self.process.wait()
+
+
 def domain_xml(name, kernel=places.KERNEL_ELF, initrd=places.INITRD, append="", memory=192, vcpus=1, machine="microvm",
                devices="", head=""):
     """A domain with one serial port."""

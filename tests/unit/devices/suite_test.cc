@@ -84,6 +84,12 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "pvpanic") {
     return PvPanicSpec{};
   }
+  if (name == "ib700") {
+    return Ib700Spec{{.id = "watchdog0", .expired = [] {}}};
+  }
+  if (name == "i6300esb") {
+    return I6300EsbSpec{{.id = "watchdog0", .expired = [] {}}};
+  }
   if (name == "uart16550") {
     SerialSpec spec;
     spec.options.id = "serial0";

@@ -306,4 +306,19 @@ TEST_CASE("what IDE drives and firmware cannot be is said at their definition") 
   CHECK(names(said("<loader>bios.bin</loader>", ""), "must be absolute"));
 }
 
+TEST_CASE("a watchdog has its model, action and slot") {
+  const Json esb = good("", "<watchdog model='i6300esb' action='inject-nmi'/>")["watchdog"];
+  CHECK(esb["enabled"] == true);
+  CHECK(esb["model"] == "i6300esb");
+  CHECK(esb["action"] == "inject-nmi");
+  CHECK(esb["slot"].get<int>() >= 2);
+  const Json ib700 = good("", "<watchdog model='ib700'/>")["watchdog"];
+  CHECK(ib700["action"] == "reset");
+  CHECK_FALSE(ib700.contains("slot"));
+  CHECK_FALSE(good("", "").contains("watchdog"));
+  const auto dump = machine_of("", "<watchdog model='ib700' action='dump'/>");
+  REQUIRE_FALSE(dump.has_value());
+  CHECK(dump.error().message().contains("no dump"));
+}
+
 }  // namespace lodge
