@@ -180,8 +180,9 @@ E1000::Sent E1000::transmit_one() {
   if (!gather(packet)) {
     return Sent::nothing;
   }
+  packet.bad = packet.bad || (packet.cut && s_.contexts[1].segment < net::kLeastSegment);
   if (packet.bad) {
-    guest_warning(warnings_, name(), "a frame to send is too long or outside of RAM");
+    guest_warning(warnings_, name(), "a frame to send is too long, outside of RAM, or to be cut into tiny segments");
     tx_dropped_.fetch_add(1, std::memory_order_relaxed);
   } else if (!s_.link_up) {
     tx_dropped_.fetch_add(1, std::memory_order_relaxed);

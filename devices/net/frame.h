@@ -13,6 +13,7 @@ namespace lodge {
 
 inline constexpr size_t kVnetHeader = 12;            // struct virtio_net_hdr_v1
 inline constexpr size_t kMinFrame = 14;              // an Ethernet header
+inline constexpr uint32_t kLeastSegment = 48;        // no system sends smaller ones, and one packet makes no more than 1400
 inline constexpr size_t kMaxFrame = 65535 + 14 + 4;  // the largest IP packet in a tagged Ethernet frame
 
 // TUNSETOFFLOAD flags that Debian 12's headers lack (Linux 6.2).

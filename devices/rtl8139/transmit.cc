@@ -15,7 +15,6 @@ namespace {
 constexpr int kBatch = 64;
 constexpr size_t kShortest = 60;
 constexpr size_t kCrcBytes = 4;
-constexpr uint32_t kLeastSegment = 48;  // no system sends smaller ones, and one packet makes no more than 1400 of them
 constexpr unsigned kTcpDataOffset = 12;
 
 struct Descriptor {
@@ -188,7 +187,7 @@ bool Rtl8139::put_out(Packet& packet) {
   const auto headers = find_headers(frame);
   if ((packet.command & kLargeSend) != 0) {
     const uint32_t size = packet.command >> 16 & kSegmentSize;
-    if (!headers || !headers->tcp || size < kLeastSegment) {
+    if (!headers || !headers->tcp || size < net::kLeastSegment) {
       guest_warning(warnings_, name(), "a large send is no TCP packet, or its segments are too small");
       return true;
     }

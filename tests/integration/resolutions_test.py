@@ -26,7 +26,8 @@ def grub_floppy(folder):
     """A floppy disk with GRUB, which shows each mode filled with its colour and waits for the return key."""
     script = ["insmod gfxterm_background"]
     for mode, colour in MODES.items():
-        script += [f"set gfxmode={mode}", "terminal_output gfxterm", f"background_color #{bytes(colour).hex()}", "clear", "read answer", "terminal_output console"]
+        script += [f"set gfxmode={mode}", "terminal_output gfxterm", f"background_color #{bytes(colour).hex()}"]
+        script += ["read answer", "terminal_output console"]
     with open(f"{folder}/modes.cfg", "w", encoding="utf-8") as file:
         file.write("\n".join(script) + "\n")
     modules = "biosdisk vbe gfxterm gfxterm_background terminal read".split()

@@ -320,6 +320,17 @@ TEST_CASE("checksums and segments are made here, or left to the other side") {
   CHECK(net::get16(std::as_bytes(std::span(one.frame)), 16) == 1040);
 }
 
+TEST_CASE("tiny segments are refused, and the descriptors given back") {
+  Bench bench;
+  bench.start();
+  bench.write(kTxData, tcp_frame(1000));
+  put_context(bench, 0, 0x07, 1);
+  bench.put(1, kTxData, 1054 | 1U << 20 | 0x2DU << 24, 0x300);
+  bench.send(2);
+  CHECK(bench.wire->sent.empty());
+  CHECK(bench.in(kTdh) == 2);
+}
+
 TEST_CASE("one checksum without segments") {
   for (const bool left : {false, true}) {
     Bench bench({.checksum = left});
