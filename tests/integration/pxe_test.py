@@ -89,6 +89,7 @@ def screen(daemon, path):
     return "\n".join(textscreen.read(width, height, whole))
 
 
+@pytest.mark.slow
 def test_the_debian_installer_comes_over_a_libvirt_network(daemon, network, tmp_path):
     """From the BIOS to "Select a language"."""
     path = f"{daemon.folder}/installer.xml"
