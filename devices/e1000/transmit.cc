@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "devices/e1000/device.h"
+#include "devices/net/frame.h"
 
 namespace lodge {
 
@@ -180,7 +181,7 @@ E1000::Sent E1000::transmit_one() {
   if (!gather(packet)) {
     return Sent::nothing;
   }
-  packet.bad = packet.bad || (packet.cut && s_.contexts[1].segment < net::kLeastSegment);
+  packet.bad = packet.bad || (packet.cut && s_.contexts[1].segment < kLeastSegment);
   if (packet.bad) {
     guest_warning(warnings_, name(), "a frame to send is too long, outside of RAM, or to be cut into tiny segments");
     tx_dropped_.fetch_add(1, std::memory_order_relaxed);

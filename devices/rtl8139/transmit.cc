@@ -187,7 +187,7 @@ bool Rtl8139::put_out(Packet& packet) {
   const auto headers = find_headers(frame);
   if ((packet.command & kLargeSend) != 0) {
     const uint32_t size = packet.command >> 16 & kSegmentSize;
-    if (!headers || !headers->tcp || size < net::kLeastSegment) {
+    if (!headers || !headers->tcp || size < kLeastSegment) {
       guest_warning(warnings_, name(), "a large send is no TCP packet, or its segments are too small");
       return true;
     }

@@ -2,16 +2,14 @@
 first dialog; seen by `virsh screenshot`, and kept as a picture (build/test-logs/installer.ppm)."""
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 
 import pytest
 from support import places, textscreen
+from support.libvirtd import Libvirtd
 from support.wait import until
 
 INSTALLER = "/usr/lib/debian-installer/images/12/amd64/text"
-URI = "network:///system"
 NETWORK = """<network>
   <name>pxe</name>
   <forward mode='open'/>
@@ -54,27 +52,17 @@ def tftp_root():
 @pytest.fixture
 def network(tmp_path, tftp_root):
     """The network, by a libvirtd of this test."""
-    with open(f"{tmp_path}/libvirtd.conf", "w", encoding="utf-8") as file:
-        file.write('auth_unix_rw="none"\nunix_sock_group="root"\n')
-    with open(f"{tmp_path}/libvirtd.log", "w", encoding="utf-8") as log:
-        service = subprocess.Popen(["libvirtd", "--config", f"{tmp_path}/libvirtd.conf"], stdout=log, stderr=log)
     with open(f"{tmp_path}/network.xml", "w", encoding="utf-8") as file:
         file.write(NETWORK.format(root=tftp_root))
-
-    def ask(*words):
-        return subprocess.run(["virsh", "-c", URI, *words], capture_output=True, text=True, timeout=places.COMMAND_SECONDS, check=False)
-
+    service = Libvirtd(tmp_path)
     try:
-        until(lambda: ask("uri").returncode == 0, "libvirtd answers", places.COMMAND_SECONDS)
-        made = ask("net-create", f"{tmp_path}/network.xml")
+        service.wait()
+        made = service.ask("net-create", f"{tmp_path}/network.xml")
         assert made.returncode == 0, made.stderr
         yield
-        assert ask("net-destroy", "pxe").returncode == 0
+        assert service.ask("net-destroy", "pxe").returncode == 0
     finally:
-        service.send_signal(signal.SIGTERM)
-        service.wait(places.EXIT_SECONDS)
-        with open(f"{tmp_path}/libvirtd.log", encoding="utf-8", errors="replace") as log:
-            print(log.read()[-3000:])
+        service.close()
 
 
 def screen(daemon, path):
@@ -106,7 +94,7 @@ def test_the_debian_installer_comes_over_a_libvirt_network(daemon, network, tmp_
         return "Select a language" in seen[0]
 
     try:
-        until(there, "the installer's first dialog", 13 * places.BOOT_SECONDS)
+        until(there, "the installer's first dialog", 13 * places.BOOT_SECONDS, pause_seconds=3)
     finally:
         print(seen[0])
     assert "English" in seen[0]

@@ -7,8 +7,9 @@ from .places import COMMAND_SECONDS
 PAUSE_SECONDS = 0.05
 
 
-def until(check, what, timeout=COMMAND_SECONDS):
-    """Calls check() until it returns something true; returns that. Fails with `what` and check's last answer."""
+def until(check, what, timeout=COMMAND_SECONDS, pause_seconds=PAUSE_SECONDS):
+    """Calls check() until it returns something true; returns that. Fails with `what` and check's last answer. A longer pause leaves a
+    guest that works for minutes its time."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()
     while True:
@@ -16,4 +17,4 @@ def until(check, what, timeout=COMMAND_SECONDS):
         if answer:
             return answer
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}; last: {answer!r}"
-        pause.wait(PAUSE_SECONDS)
+        pause.wait(pause_seconds)
