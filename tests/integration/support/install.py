@@ -28,11 +28,11 @@ class PC:
         self.append = f"console=ttyS0 quiet panic=-1 mitigations=off nokaslr {tap.append} lodge.agent=1"
 
     def start(self, model, cd=False):
-        """A monitor with this card; without a CD the drive is empty. UEFI is told no order: it is in its NVRAM."""
+        """A monitor with this card. With the CD, that is tried first; without it UEFI is told no order, which is in its NVRAM."""
         options = ["--firmware", "bios" if self.firmware == "bios" else f"uefi,vars={self.vars}"]
-        order = self.firmware == "bios"
+        order = cd or self.firmware == "bios"
         if cd:
-            options += ["--cdrom", f"{CD},id=cd0" + (",boot=1" if order else "")]
+            options += ["--cdrom", f"{CD},id=cd0,boot=1"]
         self.starts += 1
         machine = self.vmm(
             machine="pc",
@@ -45,6 +45,7 @@ class PC:
             network=self.tap,
             extra=options,
         )
+        assert machine.control.execute("query-status")["running"]  # connected, so that no event is missed
         return machine
 
     def choose_in_menu(self, machine, key):
