@@ -54,9 +54,13 @@ class Archive:
         """Adds a device node, for what is opened before devtmpfs is mounted."""
         self.entry(name, stat.S_IFCHR | 0o600, device=(major, minor))
 
+    def ended(self):
+        """Ends the archive; its bytes."""
+        self._raw("TRAILER!!!", 0, b"", (0, 0))
+        return self.data
+
     def write(self, path):
         """Ends the archive and writes it."""
-        self._raw("TRAILER!!!", 0, b"", (0, 0))
         with open(path + ".new", "wb") as file:
-            file.write(self.data)
+            file.write(self.ended())
         os.rename(path + ".new", path)

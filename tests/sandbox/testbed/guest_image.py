@@ -67,8 +67,8 @@ def build(refresh=False):
         for name, source in (("vmlinuz", kernel.image), ("vmlinux", kernel.vmlinux), ("pc-vmlinuz", pc_kernel.image)):
             shutil.copyfile(source, f"{GUEST}/{name}.new")
             os.rename(f"{GUEST}/{name}.new", f"{GUEST}/{name}")
-        _write_initramfs(kernel, BOOT_MODULES, f"{GUEST}/initrd.img")
-        _write_initramfs(pc_kernel, PC_BOOT_MODULES, f"{GUEST}/pc-initrd.img")
+        initramfs(kernel, BOOT_MODULES).write(f"{GUEST}/initrd.img")  # not compressed: unpacking costs more than reading
+        initramfs(pc_kernel, PC_BOOT_MODULES).write(f"{GUEST}/pc-initrd.img")
         progress("building the test guest's root file system")
         _write_root(((kernel, BOOT_MODULES + ROOT_MODULES), (pc_kernel, PC_BOOT_MODULES + PC_ROOT_MODULES)))
         with open(mark, "w") as file:
@@ -101,8 +101,8 @@ def _dependencies(kernel, names):
     return files, "".join(lines)
 
 
-def _write_initramfs(kernel, modules, path):
-    """An initramfs that loads these modules, not compressed: unpacking costs more than reading."""
+def initramfs(kernel, modules):
+    """An archive that loads these modules."""
     busybox = tool("busybox", "busybox-static")
     archive = cpio.Archive()
     archive.copy("init", f"{PARTS}/initramfs_init", 0o755)
@@ -118,10 +118,10 @@ def _write_initramfs(kernel, modules, path):
         archive.copy(f"lib/modules/{kernel.release}/{file}", f"{kernel.modules}/{file}")
     archive.file(f"lib/modules/{kernel.release}/modules.dep", dependencies.encode())
     archive.file("etc/modules", ("\n".join(modules) + "\n").encode())
-    archive.write(path)
+    return archive
 
 
-def _libraries(program):
+def libraries(program):
     """The shared libraries that a program loads, with its dynamic linker."""
     output = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
     missing = re.findall(r"(\S+) => not found", output)
@@ -133,28 +133,29 @@ def _libraries(program):
 def _copy_program(name, package, root):
     source = tool(name, package)
     shutil.copy(os.path.realpath(source), f"{root}/usr/bin/{name}")
-    for library in _libraries(source):
+    for library in libraries(source):
         target = root + (library if library.startswith("/usr/") else "/usr" + library)
         if not os.path.exists(target):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy(os.path.realpath(library), target)
 
 
-def _write_file(path, text, mode=0o644):
+def write_file(path, text, mode=0o644):
+    """A file with its folders."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as file:
         file.write(text)
     os.chmod(path, mode)
 
 
-def _write_modules(kernel, names, root):
+def write_modules(kernel, names, root):
     """Into /usr/lib/modules."""
     modules = f"{root}/usr/lib/modules/{kernel.release}"
     files, dependencies = _dependencies(kernel, names)
     for path in files:
         os.makedirs(os.path.dirname(f"{modules}/{path}"), exist_ok=True)
         shutil.copy(f"{kernel.modules}/{path}", f"{modules}/{path}")
-    _write_file(f"{modules}/modules.dep", dependencies)
+    write_file(f"{modules}/modules.dep", dependencies)
 
 
 def _write_root(kernels):
@@ -179,17 +180,17 @@ def _write_root(kernels):
             shutil.copy(f"{PARTS}/{name}", f"{root}/usr/bin/{name}")
         subprocess.run(["cc", "-static", "-O1", "-o", f"{root}/usr/bin/fdformat", f"{PARTS}/fdformat.c"], check=True)
         shutil.copy(f"{PARTS}/udhcpc.script", f"{root}/etc/udhcpc.script")
-        _write_file(f"{root}/etc/acpi/PWRF/00000080", "#!/bin/sh\nexec lodge-poweroff\n", 0o755)
-        _write_file(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-        _write_file(f"{root}/etc/shadow", "root::19000:0:99999:7:::\n", 0o600)
-        _write_file(f"{root}/etc/group", "root:x:0:\n")
-        _write_file(f"{root}/etc/inputrc", "set enable-bracketed-paste off\n")
-        _write_file(f"{root}/etc/hosts", "127.0.0.1 localhost guest\n")
-        _write_file(f"{root}/etc/os-release", 'NAME="Lodge test guest"\nID=lodge-test\nVERSION_ID="1"\nPRETTY_NAME="Lodge test guest 1"\n')
+        write_file(f"{root}/etc/acpi/PWRF/00000080", "#!/bin/sh\nexec lodge-poweroff\n", 0o755)
+        write_file(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+        write_file(f"{root}/etc/shadow", "root::19000:0:99999:7:::\n", 0o600)
+        write_file(f"{root}/etc/group", "root:x:0:\n")
+        write_file(f"{root}/etc/inputrc", "set enable-bracketed-paste off\n")
+        write_file(f"{root}/etc/hosts", "127.0.0.1 localhost guest\n")
+        write_file(f"{root}/etc/os-release", 'NAME="Lodge test guest"\nID=lodge-test\nVERSION_ID="1"\nPRETTY_NAME="Lodge test guest 1"\n')
         os.symlink("/run", f"{root}/var/run")
         os.symlink("/run/resolv.conf", f"{root}/etc/resolv.conf")
         for kernel, names in kernels:
-            _write_modules(kernel, names, root)
+            write_modules(kernel, names, root)
         image = f"{GUEST}/root.ext4.new"
         if os.path.exists(image):
             os.unlink(image)
