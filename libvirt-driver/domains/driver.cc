@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <csignal>
 #include <filesystem>
-#include <map>
 
 #include "base/log.h"
 #include "libvirt-driver/domains/affinity.h"
@@ -82,11 +82,14 @@ void Driver::connect(const DomainPtr& domain, const std::shared_ptr<Run>& run, F
 
 // It comes before what the action does.
 void Driver::watchdog_event(Run& run, const rpc::DomainName& who, const std::string& action) {
-  static const std::map<std::string_view, int> kActions{
-      {"none", VIR_DOMAIN_EVENT_WATCHDOG_NONE},         {"pause", VIR_DOMAIN_EVENT_WATCHDOG_PAUSE},
-      {"reset", VIR_DOMAIN_EVENT_WATCHDOG_RESET},       {"poweroff", VIR_DOMAIN_EVENT_WATCHDOG_POWEROFF},
-      {"shutdown", VIR_DOMAIN_EVENT_WATCHDOG_SHUTDOWN}, {"inject-nmi", VIR_DOMAIN_EVENT_WATCHDOG_INJECTNMI}};
-  const auto found = kActions.find(action);
+  static constexpr std::array<std::pair<std::string_view, int>, 6> kActions{
+      {{"none", VIR_DOMAIN_EVENT_WATCHDOG_NONE},
+       {"pause", VIR_DOMAIN_EVENT_WATCHDOG_PAUSE},
+       {"reset", VIR_DOMAIN_EVENT_WATCHDOG_RESET},
+       {"poweroff", VIR_DOMAIN_EVENT_WATCHDOG_POWEROFF},
+       {"shutdown", VIR_DOMAIN_EVENT_WATCHDOG_SHUTDOWN},
+       {"inject-nmi", VIR_DOMAIN_EVENT_WATCHDOG_INJECTNMI}}};
+  const auto* const found = std::ranges::find(kActions, action, &std::pair<std::string_view, int>::first);
   if (found == kActions.end()) {
     return;
   }

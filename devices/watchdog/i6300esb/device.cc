@@ -32,8 +32,8 @@ constexpr uint8_t kLockMask = kLocked | kEnabled | kFreeRunning;
 
 // A preload value counts the PCI clock divided by 2^15 (about 1 kHz) or 2^5 (about 1 MHz).
 int64_t stage_ns(uint32_t preload, bool fast) {
-  constexpr int64_t kPciClock = 33'000'000;
-  return static_cast<int64_t>((uint64_t{preload} << (fast ? 5 : 15)) * 1'000'000'000ULL / kPciClock);
+  constexpr uint64_t kPciMhz = 33;
+  return static_cast<int64_t>((uint64_t{preload} << (fast ? 5 : 15)) * 1000 / kPciMhz);
 }
 
 }  // namespace

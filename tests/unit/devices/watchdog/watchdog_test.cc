@@ -190,6 +190,19 @@ TEST_CASE("i6300esb_counts_microseconds_with_its_fast_clock") {
   CHECK(esb.expired == 1);
 }
 
+TEST_CASE("i6300esb_counts_for_a_thousand_seconds_at_most") {
+  Esb esb;
+  esb.start(0xFFFFF);
+  esb.pass(1041 * kSecond);
+  CHECK(esb.in(kStatus) == 0);
+  esb.pass(kSecond);
+  CHECK(esb.in(kStatus) == 1);
+  const auto bytes = esb.save();
+  const auto reader = StateReader::parse(bytes);
+  REQUIRE(reader.has_value());
+  CHECK(I6300Esb::create({.id = "watchdog0", .expired = [] {}}, *esb.machine.env, &*reader).has_value());
+}
+
 TEST_CASE("i6300esb_is_saved_while_it_counts") {
   Esb esb;
   esb.start(1000);
