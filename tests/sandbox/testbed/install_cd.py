@@ -129,7 +129,7 @@ class System:
         """What Debian's packages brought."""
         with tarfile.open(base) as packages:
             for info in packages:
-                if not info.name.startswith(LEFT_OUT) and info.name != "./etc/hostname":
+                if not info.name.startswith(LEFT_OUT) and info.name not in ("./etc/hostname", "./etc/fstab"):
                     self.entry(info, packages.extractfile(info).read() if info.isreg() else None)
 
     def close(self):
