@@ -32,9 +32,9 @@ SYSTEM_MODULES = ["button", "evdev", *DRIVES, "virtio_pci", "virtio_net", "e1000
 
 INSTALLER_TOOLS = {"sfdisk": "fdisk", "mke2fs": "e2fsprogs", "mkfs.vfat": "dosfstools", "eject": "eject"}
 
-# d: the drives by DMA; p: by PIO only
+# d: the drives by DMA; p: by PIO only. UEFI reads the serial port itself, so there GRUB gets keys from it alone.
 MENU = """serial --unit=0 --speed=115200
-terminal_input serial
+if [ "$grub_platform" = efi ]; then terminal_input console; else terminal_input serial; fi
 terminal_output serial
 set timeout=-1
 menuentry "Install Debian" --hotkey=d {{ set more=; start }}
