@@ -16,7 +16,7 @@ from .places import GUEST, STATE, Problem, progress, tool
 ISO = f"{GUEST}/install.iso"
 
 # Besides what is essential in Debian; no /sbin/init, which is the test guest's, because systemd takes long in the test bed.
-PACKAGES = "grub2-common,grub-pc-bin,grub-efi-amd64-bin,efibootmgr,e2fsprogs,iproute2,iputils-ping,kmod,eject,busybox-static"
+PACKAGES = "grub2-common,grub-pc-bin,grub-efi-amd64-bin,efibootmgr,e2fsprogs,mount,iproute2,iputils-ping,kmod,eject,busybox-static"
 # Room that copying would take, and nothing here needs; perl came for the sake of usrmerge. Beginnings of names.
 LEFT_OUT = (
     "./dev/",
@@ -146,6 +146,8 @@ def _write_system(kernel, base, scratch):
     system.packages(base)
     guest_image.write_modules(kernel, [*SYSTEM_MODULES, *SYSTEM_PARTITION], f"{scratch}/modules")
     modules = f"{scratch}/modules"
+    os.symlink("usr/lib", f"{modules}/lib")
+    subprocess.run([tool("depmod", "kmod"), "-b", modules, kernel.release], check=True, capture_output=True)
     for folder, _, files in sorted(os.walk(modules)):
         for name in sorted(files):
             path = f"{folder}/{name}"
