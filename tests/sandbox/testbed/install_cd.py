@@ -16,7 +16,7 @@ from .places import GUEST, STATE, Problem, progress, tool
 ISO = f"{GUEST}/install.iso"
 
 # Besides what is essential in Debian; no /sbin/init, which is the test guest's, because systemd takes long in the test bed.
-PACKAGES = "grub2-common,grub-pc-bin,grub-efi-amd64-bin,efibootmgr,e2fsprogs,iproute2,iputils-ping,kmod,eject,busybox-static"
+PACKAGES = "grub2-common,grub-pc-bin,grub-efi-amd64-bin,efibootmgr,e2fsprogs,mount,iproute2,iputils-ping,kmod,eject,busybox-static"
 # Room that copying would take, and nothing here needs; perl came for the sake of usrmerge. Beginnings of names.
 LEFT_OUT = (
     "./dev/",
@@ -32,9 +32,9 @@ SYSTEM_MODULES = ["button", "evdev", *DRIVES, "virtio_pci", "virtio_net", "e1000
 
 INSTALLER_TOOLS = {"sfdisk": "fdisk", "mke2fs": "e2fsprogs", "mkfs.vfat": "dosfstools", "eject": "eject"}
 
-# d: the drives by DMA; p: by PIO only
+# d: the drives by DMA; p: by PIO only. UEFI reads the serial port itself, so there GRUB gets keys from it alone.
 MENU = """serial --unit=0 --speed=115200
-terminal_input serial
+if [ "$grub_platform" = efi ]; then terminal_input console; else terminal_input serial; fi
 terminal_output serial
 set timeout=-1
 menuentry "Install Debian" --hotkey=d {{ set more=; start }}
@@ -129,7 +129,7 @@ class System:
         """What Debian's packages brought."""
         with tarfile.open(base) as packages:
             for info in packages:
-                if not info.name.startswith(LEFT_OUT) and info.name != "./etc/hostname":
+                if not info.name.startswith(LEFT_OUT) and info.name not in ("./etc/hostname", "./etc/fstab"):
                     self.entry(info, packages.extractfile(info).read() if info.isreg() else None)
 
     def close(self):
@@ -146,6 +146,8 @@ def _write_system(kernel, base, scratch):
     system.packages(base)
     guest_image.write_modules(kernel, [*SYSTEM_MODULES, *SYSTEM_PARTITION], f"{scratch}/modules")
     modules = f"{scratch}/modules"
+    os.symlink("usr/lib", f"{modules}/lib")
+    subprocess.run([tool("depmod", "kmod"), "-b", modules, kernel.release], check=True, capture_output=True)
     for folder, _, files in sorted(os.walk(modules)):
         for name in sorted(files):
             path = f"{folder}/{name}"
