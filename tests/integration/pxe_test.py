@@ -67,10 +67,7 @@ def network(tmp_path, tftp_root):
 
 def screen(daemon, path):
     """The text on the domain's screen."""
-    daemon.virsh(f"screenshot installer {path}")
-    with open(path, "rb") as file:
-        _, size, _, pixels = file.read().split(b"\n", 3)
-    width, height = map(int, size.split())
+    width, height, pixels = daemon.screenshot("installer", path)
     whole = bytearray(width * height * 4)
     for colour in range(3):
         whole[colour::4] = pixels[colour::3]

@@ -27,10 +27,10 @@ def grub_floppy(folder):
     script = ["insmod gfxterm_background"]
     for mode, colour in MODES.items():
         script += [f"set gfxmode={mode}", "terminal_output gfxterm", f"background_color #{bytes(colour).hex()}"]
-        script += ["read answer", "terminal_output console"]
+        script += [f"echo {mode}", "read answer", "terminal_output console"]  # GRUB paints the background when it writes
     with open(f"{folder}/modes.cfg", "w", encoding="utf-8") as file:
         file.write("\n".join(script) + "\n")
-    modules = "biosdisk vbe gfxterm gfxterm_background terminal read".split()
+    modules = "biosdisk vbe gfxterm gfxterm_background terminal echo read".split()
     subprocess.run(["grub-mkimage", "-O", "i386-pc", "-p", "/", "-c", f"{folder}/modes.cfg", "-o", f"{folder}/core.img", *modules], check=True)
     image = f"{folder}/modes.img"
     with open(image, "wb") as floppy:
@@ -43,11 +43,7 @@ def grub_floppy(folder):
 
 def picture(daemon, path):
     """Width, height and the colour near the lower right corner, where no text is."""
-    daemon.virsh(f"screenshot modes {path}")
-    with open(path, "rb") as file:
-        kind, size, depth, pixels = file.read().split(b"\n", 3)
-    width, height = map(int, size.split())
-    assert (kind, depth, len(pixels)) == (b"P6", b"255", width * height * 3)
+    width, height, pixels = daemon.screenshot("modes", path)
     at = ((height - 20) * width + width - 20) * 3
     return width, height, tuple(pixels[at : at + 3])
 

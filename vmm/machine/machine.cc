@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "base/log.h"
+#include "vmm/config/fields.h"
 
 namespace lodge {
 namespace {
@@ -407,14 +408,13 @@ void Machine::clock_set(int64_t offset) {
 
 // A guest may let it end as often as it likes: what does not stop it is told once a second.
 void Machine::watchdog_expired() {
-  static constexpr const char* kActions[] = {"reset", "shutdown", "poweroff", "pause", "none", "inject-nmi"};
   if (finished_) {
     return;
   }
   const WatchdogAction action = config_.watchdog.action;
   const bool tell = !watchdog_told_.active();
   if (tell) {
-    const char* const word = kActions[static_cast<size_t>(action)];
+    const std::string word(EnumWords<WatchdogAction>::words.at(static_cast<size_t>(action)));
     log_warning("watchdog0", "the guest has not fed its watchdog in time; action: {}", word);
     emit({"WATCHDOG", {{"action", word}}});
     watchdog_told_ = control_.after(std::chrono::seconds(1), [this] { watchdog_told_ = {}; });

@@ -1,5 +1,7 @@
 #include "devices/watchdog/i6300esb/device.h"
 
+#include "base/bytes.h"
+
 namespace lodge {
 namespace {
 
@@ -176,10 +178,10 @@ void I6300Esb::stage_over() {
 uint32_t I6300Esb::config_read(uint16_t offset, uint8_t size) {
   const Lock lock(mutex_);
   if (offset >= kConfig && offset < kConfig + 4) {
-    return (uint32_t{s_.config} >> (8 * (offset - kConfig))) & (0xFFFFFFFFU >> (32 - 8 * size));
+    return static_cast<uint32_t>(truncate_to(uint32_t{s_.config} >> (8 * (offset - kConfig)), size));
   }
   if (offset >= kLock && offset < kLock + 4) {
-    return (uint32_t{s_.lock} >> (8 * (offset - kLock))) & (0xFFFFFFFFU >> (32 - 8 * size));
+    return static_cast<uint32_t>(truncate_to(uint32_t{s_.lock} >> (8 * (offset - kLock)), size));
   }
   return PciFunction::config_read(offset, size);
 }

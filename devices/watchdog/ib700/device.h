@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "base/bytes.h"
 #include "devices/core/bus.h"
 #include "devices/core/device.h"
 #include "devices/watchdog/ib700/state.h"
@@ -32,7 +33,7 @@ class Ib700 final : public Device, public IoHandler {
   void resume() override { timer_.resume(); }
   void save(StateWriter& out) const override;
   void reset() override { timer_.stop(); }
-  uint64_t io_read(IoAccess access) override { return ~0ULL >> (64 - 8 * access.size); }
+  uint64_t io_read(IoAccess access) override { return truncate_to(~uint64_t{0}, access.size); }
   void io_write(IoAccess access, uint64_t value) override;
 
  private:

@@ -120,6 +120,15 @@ class Daemon:
         self.virsh(f"define {path}")
         return path
 
+    def screenshot(self, name, path):
+        """`virsh screenshot` into the file: width, height, pixels of three bytes."""
+        self.virsh(f"screenshot {name} {path}")
+        with open(path, "rb") as file:
+            kind, size, depth, pixels = file.read().split(b"\n", 3)
+        width, height = map(int, size.split())
+        assert (kind, depth, len(pixels)) == (b"P6", b"255", width * height * 3)
+        return width, height, pixels
+
     def state(self, name):
         """State and reason: running (booted)."""
         return self.virsh(f"domstate --reason {name}").strip()

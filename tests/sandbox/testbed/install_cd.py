@@ -1,7 +1,6 @@
 """The CD that installs Debian on a whole PC: GRUB for BIOS and UEFI, Debian's usual kernel, an installer in its initramfs (guest/lodge-install),
 and a Debian system of packages as an archive with the checksums of all its files."""
 import fcntl
-import glob
 import hashlib
 import io
 import os
@@ -10,7 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 
-from . import cpio, debian_kernel, guest_image
+from . import apt, cpio, debian_kernel, guest_image
 from .places import GUEST, STATE, Problem, progress, tool
 
 ISO = f"{GUEST}/install.iso"
@@ -77,23 +76,13 @@ def _key(kernel, base):
     return key.hexdigest()
 
 
-def _apt_sources():
-    """The machine's own sources of Debian, as one text."""
-    texts = []
-    for name in [*sorted(glob.glob("/etc/apt/sources.list.d/*")), "/etc/apt/sources.list"]:
-        if name.endswith((".sources", ".list")) and os.path.exists(name):
-            with open(name) as file:
-                texts.append(file.read())
-    return "\n".join(text for text in texts if "bookworm" in text)
-
-
 def _base(refresh):
     """Path of the archive of Debian's packages."""
     path = f"{STATE}/debian-base-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:12]}.tar"
     if refresh or not os.path.exists(path):
         progress("making a Debian system of packages")
         command = [tool("mmdebstrap", "mmdebstrap"), "--variant=essential", "--format=tar", f"--include={PACKAGES}", "--dpkgopt=force-unsafe-io"]
-        result = subprocess.run([*command, "bookworm", f"{path}.new", "-"], input=_apt_sources(), capture_output=True, text=True)
+        result = subprocess.run([*command, "bookworm", f"{path}.new", "-"], input=apt.sources(), capture_output=True, text=True)
         if result.returncode != 0:
             raise Problem(f"{path}: mmdebstrap failed: {result.stderr.strip()[-2000:]}")
         os.rename(f"{path}.new", path)
