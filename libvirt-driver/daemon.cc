@@ -313,8 +313,7 @@ bool wants_sasl(const DaemonConfig& config) {
 }
 
 // Ends the server when told to.
-asio::awaitable<void> wait_for_signal(rpc::Server& server) {
-  asio::signal_set signals(server.network(), SIGTERM, SIGINT);
+asio::awaitable<void> wait_for_signal(rpc::Server& server, asio::signal_set& signals) {
   const auto [error, number] = co_await signals.async_wait(kAwait);
   log_info("daemon", "ends by signal {}; guests live on", number);
   notify("STOPPING=1");
@@ -361,6 +360,7 @@ Result<void> run_daemon(const DaemonOptions& options) {
   // The driver works on the server's threads, the server calls the driver: no client is let in before both are there, and
   // all threads have ended before either goes.
   rpc::Server server(limits_of(config), procedures);
+  asio::signal_set signals(server.network(), SIGTERM, SIGINT);  // from here on a signal waits until it is served
   Driver driver(
       server.network(), [&server](std::function<void()> fn) { asio::post(server.workers(), std::move(fn)); },
       driver_options);
@@ -371,7 +371,7 @@ Result<void> run_daemon(const DaemonOptions& options) {
   }
   TRY_VOID(driver.load());
   TRY_VOID(open_sockets(server, config));
-  asio::co_spawn(server.network(), wait_for_signal(server), asio::detached);
+  asio::co_spawn(server.network(), wait_for_signal(server, signals), asio::detached);
   notify("READY=1");
   log_info("daemon", "virtlodged {} serves {}", LODGE_VERSION, driver_options.uri);
   server.run();
