@@ -141,14 +141,15 @@ Result<std::shared_ptr<UsbDevice>> create_usb_device(UsbStorageOptions options, 
 }
 
 // A controller, with what is plugged in.
-Result<CreatedDevice> create_xhci(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
-  auto& wanted = std::get<XhciSpec>(spec);
+template <class Controller>
+Result<CreatedDevice> create_usb(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<UsbSpec<Controller>>(spec);
   for (UsbDeviceSpec& plug : wanted.devices) {
     wanted.options.devices.push_back(
         {plug.port,
          TRY(std::visit([saved](auto& options) { return create_usb_device(std::move(options), saved); }, plug.options))});
   }
-  return function(Xhci::create(std::move(wanted.options), env, saved));
+  return function(Controller::create(std::move(wanted.options), env, saved));
 }
 
 template <class Spec, class Device>
@@ -181,7 +182,8 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"floppy", create_floppy},
     {"e1000", create_e1000},
     {"rtl8139", create_rtl8139},
-    {"xhci", create_xhci},
+    {"uhci", create_usb<Uhci>},
+    {"xhci", create_usb<Xhci>},
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},

@@ -31,6 +31,7 @@
 #include "devices/rtl8139/device.h"
 #include "devices/usb/hid/device.h"
 #include "devices/usb/storage/device.h"
+#include "devices/usb/uhci/device.h"
 #include "devices/usb/xhci/device.h"
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
@@ -115,10 +116,13 @@ struct UsbDeviceSpec {
   uint32_t port = 0;  // from 1
   std::variant<UsbHidOptions, UsbStorageOptions> options;
 };
-struct XhciSpec {
-  Xhci::Options options;
+template <class Controller>
+struct UsbSpec {
+  typename Controller::Options options;
   std::vector<UsbDeviceSpec> devices;
 };
+using UhciSpec = UsbSpec<Uhci>;
+using XhciSpec = UsbSpec<Xhci>;
 template <class Options>
 struct VirtioSpec {
   VirtioPci::Options transport;
@@ -134,7 +138,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec,
                                 PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec,
                                 PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, VgaSpec, IdeSpec, FloppySpec, E1000Spec,
-                                Rtl8139Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                                Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -83,6 +83,7 @@ class UsbDevice {
   [[nodiscard]] UsbAnswer out(uint8_t endpoint, std::span<const std::byte> data);
   void bus_reset();
   void set_address(uint8_t address) { s_.address = address; }
+  [[nodiscard]] uint8_t address() const { return s_.address; }
   // The host wants to be woken by it.
   [[nodiscard]] bool wakes_host() const { return s_.remote_wakeup; }
   // The guest's driver has set it up. Any thread.

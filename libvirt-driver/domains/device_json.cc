@@ -105,6 +105,15 @@ bool is_ide_controller(const T& device) {
   return false;
 }
 
+// Its place is looked at by check_usb().
+template <class T>
+bool is_piix_usb(const T& device) {
+  if constexpr (std::is_same_v<T, DomainController>) {
+    return device.type == ControllerType::usb && device.model == "piix3-uhci";
+  }
+  return false;
+}
+
 Answer<void> check_places(const DomainConfig& config) {
   constexpr uint8_t kPcChipset = 1;
   Answer<void> outcome;
@@ -112,7 +121,7 @@ Answer<void> check_places(const DomainConfig& config) {
     using T = std::remove_cvref_t<decltype(device)>;
     if constexpr (std::is_base_of_v<DeviceInfo, T>) {
       const auto* at = device.address ? std::get_if<PciAddress>(&*device.address) : nullptr;
-      if (!outcome || at == nullptr) {
+      if (!outcome || at == nullptr || is_piix_usb(device)) {
         return;
       }
       const std::string path = fmt::format("/domain/devices/{}/address", element_of(Device(device)));

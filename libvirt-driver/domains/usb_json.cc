@@ -9,9 +9,31 @@
 namespace lodge {
 namespace {
 
-constexpr uint32_t kMostPorts = 15;  // which the model has, too, when none are asked for
+constexpr uint32_t kMostPorts = 15;  // which an xHCI controller has, too, when none are asked for
+constexpr uint32_t kUhciPorts = 2;
+constexpr PciAddress kUhciPlace{.slot = 1, .function = 2};  // a part of the chipset
 
-uint32_t ports_of(const DomainController& controller) { return std::min(controller.ports.value_or(kMostPorts), kMostPorts); }
+bool is_uhci(const DomainController& controller) { return controller.model == "piix3-uhci"; }
+
+uint32_t ports_of(const DomainController& controller) {
+  return is_uhci(controller) ? kUhciPorts : std::min(controller.ports.value_or(kMostPorts), kMostPorts);
+}
+
+Answer<void> check_controller(const DomainController& controller) {
+  if (controller.model != "qemu-xhci" && !is_uhci(controller)) {
+    return unsupported(
+        "/domain/devices/controller[@type='usb']/@model",
+        fmt::format("this version of Lodge has USB controllers of models 'qemu-xhci' and 'piix3-uhci', not '{}'",
+                    controller.model));
+  }
+  const auto* const at = controller.address ? std::get_if<PciAddress>(&*controller.address) : nullptr;
+  if (is_uhci(controller) && at != nullptr &&
+      (at->domain != 0 || at->bus != 0 || at->slot != kUhciPlace.slot || at->function != kUhciPlace.function)) {
+    return unsupported("/domain/devices/controller[@type='usb']/address",
+                       fmt::format("the USB controller of model 'piix3-uhci' is at {}", to_string(kUhciPlace)));
+  }
+  return {};
+}
 
 // The USB controller; null: there is none.
 const DomainController* usb_controller(const DomainConfig& config) {
@@ -40,10 +62,7 @@ Answer<void> check_usb(const DomainConfig& config) {
     if (one.type != ControllerType::usb || one.model == "none") {
       continue;
     }
-    if (one.model != "qemu-xhci") {
-      return unsupported("/domain/devices/controller[@type='usb']/@model",
-                         fmt::format("this version of Lodge has USB controllers of model 'qemu-xhci', not '{}'", one.model));
-    }
+    TRY_VOID(check_controller(one));
     if (&one != controller) {
       return unsupported("/domain/devices/controller[@type='usb'][2]", "this version of Lodge has one USB controller");
     }
@@ -77,8 +96,10 @@ void add_usb(Json& machine, const DomainConfig& config) {
   if (controller == nullptr) {
     return;
   }
-  Json usb{{"enabled", true}, {"model", "xhci"}, {"ports", ports_of(*controller)}};
-  add_slot(usb, *controller);
+  Json usb{{"enabled", true}, {"model", is_uhci(*controller) ? "piix3-uhci" : "xhci"}, {"ports", ports_of(*controller)}};
+  if (!is_uhci(*controller)) {
+    add_slot(usb, *controller);
+  }
   machine["usb"] = usb;
   Json devices = Json::array();
   for (const DomainInput& input : config.devices.inputs) {

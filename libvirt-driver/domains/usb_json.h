@@ -5,7 +5,8 @@
 
 namespace lodge {
 
-// Errors: CONFIG_UNSUPPORTED with the element's path: another model than qemu-xhci, a second controller, a port of a hub.
+// Errors: CONFIG_UNSUPPORTED with the element's path: another model than qemu-xhci and piix3-uhci, a second controller, a
+// port of a hub.
 [[nodiscard]] Answer<void> check_usb(const DomainConfig& config);
 // Controller, tablets, mice and keyboards.
 void add_usb(Json& machine, const DomainConfig& config);

@@ -247,7 +247,7 @@ const std::array kOptions{
     Option{"cdrom", "FILE|none[,boot=,...]", "a CD drive on the IDE bus (pc); may be repeated", apply_cdrom},
     Option{"floppy", "FILE|none[,boot=,...]", "a floppy drive (pc); may be repeated", apply_floppy},
     Option{"video", "vga[,memory_mib=,...]", "a screen (pc)", apply_video},
-    Option{"usb", "xhci[,ports=,...]", "a USB controller", apply_usb},
+    Option{"usb", "xhci|piix3-uhci[,ports=,...]", "a USB controller", apply_usb},
     Option{"usb-device", "tablet|mouse|keyboard[,port=,id=]", "plugged into the USB controller; may be repeated",
            apply_usb_device},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},

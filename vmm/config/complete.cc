@@ -34,7 +34,7 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
   if (config.watchdog.enabled && config.watchdog.model == WatchdogModel::i6300esb) {
     users.push_back({"the watchdog", &config.watchdog.slot});
   }
-  if (config.usb.enabled) {
+  if (config.usb.enabled && config.usb.model != UsbModel::piix3_uhci) {  // which is a part of the chipset
     users.push_back({"the USB controller", &config.usb.slot});
   }
   for (NetSettings& net : config.nets) {
@@ -113,6 +113,8 @@ Result<void> choose_floppy_places(MachineConfig& config) {
   return {};
 }
 
+constexpr uint32_t kUhciPorts = 2;
+
 // Whatever is plugged into the USB controller, for its port.
 Result<void> choose_usb_ports(MachineConfig& config) {
   struct User {
@@ -130,6 +132,13 @@ Result<void> choose_usb_ports(MachineConfig& config) {
     }
   }
   config.usb.enabled = config.usb.enabled || !users.empty();
+  const bool uhci = config.usb.model == UsbModel::piix3_uhci;
+  if (uhci && config.usb.enabled && config.machine != MachineKind::pc) {
+    return fail("a USB controller of model piix3-uhci belongs to machine=pc; use model=xhci");
+  }
+  if (uhci) {
+    config.usb.ports = kUhciPorts;
+  }
   std::vector<const User*> taken(config.usb.ports + 1, nullptr);
   for (const User& user : users) {
     if (*user.port > config.usb.ports) {
@@ -148,8 +157,8 @@ Result<void> choose_usb_ports(MachineConfig& config) {
     }
     const auto free = std::find(taken.begin() + 1, taken.end(), nullptr);
     if (free == taken.end()) {
-      return fail("USB device '{}' finds no free port; the controller has {}: raise ports of --usb (15 at most)", user.id,
-                  config.usb.ports);
+      return fail("USB device '{}' finds no free port; the controller has {}: {}", user.id, config.usb.ports,
+                  uhci ? "choose model=xhci" : "raise ports of --usb (15 at most)");
     }
     *user.port = static_cast<uint32_t>(free - taken.begin());
     *free = &user;

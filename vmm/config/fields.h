@@ -32,7 +32,7 @@ struct EnumWords;
 LODGE_WORDS(MachineKind, "microvm", "pc");
 LODGE_WORDS(FirmwareKind, "none", "bios", "uefi");
 LODGE_WORDS(VideoModel, "vga");
-LODGE_WORDS(UsbModel, "xhci");
+LODGE_WORDS(UsbModel, "xhci", "piix3-uhci");
 LODGE_WORDS(UsbKind, "tablet", "mouse", "keyboard");
 LODGE_WORDS(DiskDevice, "disk", "cdrom", "floppy");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
@@ -226,7 +226,7 @@ template <class Visitor>
 void describe(Visitor& v, UsbSettings& s) {
   v.field("enabled", "have a USB controller (it comes along with devices)", s.enabled);
   v.field("model", "what the guest sees", s.model);
-  v.field("ports", "ports, each for USB 2.0 and 3.0", s.ports, Bounds{1, 15});
+  v.field("ports", "ports, each for USB 2.0 and 3.0; piix3-uhci has 2, for USB 1.1", s.ports, Bounds{1, 15});
   v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 

@@ -15,7 +15,7 @@ namespace lodge {
 enum class MachineKind : uint8_t { microvm, pc };
 enum class FirmwareKind : uint8_t { none, bios, uefi };
 enum class VideoModel : uint8_t { vga };
-enum class UsbModel : uint8_t { xhci };
+enum class UsbModel : uint8_t { xhci, piix3_uhci };
 enum class UsbKind : uint8_t { tablet, mouse, keyboard };
 enum class DiskDevice : uint8_t { disk, cdrom, floppy };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };

@@ -81,7 +81,7 @@ std::vector<ControlTarget::DeviceCounters> MachineTarget::counters() const {
     }
   }
   if (machine_.usb() != nullptr) {
-    for (const Xhci::Plug& plug : machine_.usb()->devices()) {
+    for (const UsbPlug& plug : machine_.usb()->devices()) {
       if (auto counters = plug.device->counters(); !counters.empty()) {
         all.push_back({plug.device->id(), std::move(counters)});
       }
@@ -131,7 +131,7 @@ std::vector<ControlTarget::Disk> MachineTarget::disks() const {
                        it != settings.end() ? it->slot : 0, std::nullopt});
     }
   }
-  for (const Xhci::Plug& plug : machine_.usb() != nullptr ? machine_.usb()->devices() : std::vector<Xhci::Plug>()) {
+  for (const UsbPlug& plug : machine_.usb() != nullptr ? machine_.usb()->devices() : std::vector<UsbPlug>()) {
     if (const auto* disk = dynamic_cast<const UsbStorage*>(plug.device.get())) {
       const BlockInfo info = disk->backend().info();
       disks.push_back({.id = disk->id(),
@@ -139,7 +139,7 @@ std::vector<ControlTarget::Disk> MachineTarget::disks() const {
                        .size = info.size,
                        .logical_block = info.logical_block,
                        .read_only = info.read_only,
-                       .slot = machine_.config().usb.slot,
+                       .slot = usb_slot(machine_.config().usb),
                        .tray = std::nullopt});
     }
   }

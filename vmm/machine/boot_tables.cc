@@ -5,6 +5,7 @@
 
 #include "base/hex.h"
 #include "vmm/boot/layout.h"
+#include "vmm/config/complete.h"
 
 namespace lodge {
 namespace {
@@ -95,7 +96,8 @@ std::string boot_path(const DiskSettings& disk, const UsbSettings& usb) {
     return fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", disk.channel - 1, disk.unit - 1);
   }
   if (disk.bus == "usb") {
-    return fmt::format("/pci@i0cf8/usb@{:x}/storage@{:x}/channel@0/disk@0,0", usb.slot, disk.port);
+    const std::string_view function = usb.model == UsbModel::piix3_uhci ? ",2" : "";
+    return fmt::format("/pci@i0cf8/usb@{:x}{}/storage@{:x}/channel@0/disk@0,0", usb_slot(usb), function, disk.port);
   }
   if (disk.bus == "fdc") {
     return fmt::format("/pci@i0cf8/isa@1/fdc@03f0/floppy@{}", disk.unit - 1);

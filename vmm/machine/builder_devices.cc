@@ -194,20 +194,26 @@ Result<void> MachineBuilder::add_usb() {
   if (!config_.usb.enabled) {
     return {};
   }
-  XhciSpec spec;
-  spec.options.ports = config_.usb.ports;
+  std::vector<UsbDeviceSpec> plugs;
   for (const UsbDeviceSettings& device : config_.usb_devices) {
-    spec.devices.push_back({device.port, usb_hid(device, [machine = &machine_] { machine->pointer_changed(); })});
+    plugs.push_back({device.port, usb_hid(device, [machine = &machine_] { machine->pointer_changed(); })});
   }
+  const bool uhci = config_.usb.model == UsbModel::piix3_uhci;
   for (const DiskSettings& disk : config_.disks) {
     if (disk.bus == "usb") {
       const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
-      spec.devices.push_back({disk.port, TRY(usb_disk(disk, on_error, kLockPatience))});
+      UsbStorageOptions options = TRY(usb_disk(disk, on_error, kLockPatience));
+      options.full_speed = uhci;
+      plugs.push_back({disk.port, std::move(options)});
     }
   }
-  TRY_VOID(add(std::move(spec), config_.usb.slot));
-  machine_.usb_ = dynamic_cast<Xhci*>(machine_.devices_.back().get());
-  for (const Xhci::Plug& plug : machine_.usb_->devices()) {
+  if (uhci) {
+    TRY_VOID(add_at(UhciSpec{{}, std::move(plugs)}, {kPcChipsetSlot, kUhciFunction}, true));
+  } else {
+    TRY_VOID(add(XhciSpec{{.ports = config_.usb.ports}, std::move(plugs)}, config_.usb.slot));
+  }
+  machine_.usb_ = dynamic_cast<UsbController*>(machine_.devices_.back().get());
+  for (const UsbPlug& plug : machine_.usb_->devices()) {
     machine_.input_.add(*plug.device);
   }
   return {};

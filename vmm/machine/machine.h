@@ -149,7 +149,7 @@ class Machine {
   // `fn` runs whenever the guest may have begun to take places, or ceased; on control.
   void on_pointer_change(std::function<void()> fn) { on_pointer_change_ = std::move(fn); }
   // The USB controller, or null.
-  [[nodiscard]] Xhci* usb() const { return usb_; }
+  [[nodiscard]] UsbController* usb() const { return usb_; }
   [[nodiscard]] std::string serial_path(size_t index) const;
   void emit(const MachineEvent& event) const;
 
@@ -230,7 +230,7 @@ class Machine {
   std::atomic<uint32_t> removable_{0};      // slots that a guest may eject
   PowerDevice* power_ = nullptr;
   Screen* screen_ = nullptr;  // null: none, here and below
-  Xhci* usb_ = nullptr;
+  UsbController* usb_ = nullptr;
   InputRouter input_;
   std::function<void()> on_pointer_change_;
   PciHotplug* hotplug_ = nullptr;

@@ -16,6 +16,7 @@ constexpr uint8_t kBulkOnly = 0x50;
 constexpr uint8_t kIn = 1;
 constexpr uint8_t kOut = 2;
 constexpr uint16_t kPacket = 1024;
+constexpr uint16_t kFullSpeedPacket = 64;
 
 // Requests (BOT 3).
 constexpr uint8_t kReset = 0xFF;
@@ -36,7 +37,7 @@ constexpr UsbAnswer kStall{UsbStatus::stall, 0};
 
 UsbIdentity identity(const UsbStorageOptions& options) {
   UsbIdentity who;
-  who.speed = UsbSpeed::super;
+  who.speed = options.full_speed ? UsbSpeed::full : UsbSpeed::super;
   who.vendor = 0x0627;
   who.product = 0x1004;
   who.manufacturer = "Lodge";
@@ -45,7 +46,8 @@ UsbIdentity identity(const UsbStorageOptions& options) {
   who.interface_class = kMassStorage;
   who.interface_subclass = kTransparentScsi;
   who.interface_protocol = kBulkOnly;
-  who.endpoints = {{kIn | usb::kIn, usb::kBulk, kPacket, 0}, {kOut, usb::kBulk, kPacket, 0}};
+  const uint16_t packet = options.full_speed ? kFullSpeedPacket : kPacket;
+  who.endpoints = {{kIn | usb::kIn, usb::kBulk, packet, 0}, {kOut, usb::kBulk, packet, 0}};
   return who;
 }
 

@@ -26,6 +26,7 @@ struct UsbStorageOptions {
   std::unique_ptr<BlockBackend> backend;
   std::string serial;  // at most 20 bytes reach the guest
   bool removable = false;
+  bool full_speed = false;  // for a controller of USB 1.1, else USB 3.0
   ErrorPolicy errors;
   OnBlockError on_io_error;  // may be empty
 };

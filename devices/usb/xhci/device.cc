@@ -37,7 +37,7 @@ Xhci::Xhci(Options options, const DeviceEnv& env)
 }
 
 Xhci::~Xhci() {
-  for (const Plug& plug : plugs_) {
+  for (const UsbPlug& plug : plugs_) {
     plug.device->plug(nullptr);
   }
 }
@@ -46,15 +46,15 @@ Result<std::shared_ptr<Xhci>> Xhci::create(Options options, const DeviceEnv& env
   if (options.ports == 0 || options.ports > kMaxPorts) {
     return fail("a USB controller cannot have {} ports; give it 1 to {}", options.ports, kMaxPorts);
   }
-  std::vector<Plug> plugs = std::move(options.devices);
+  std::vector<UsbPlug> plugs = std::move(options.devices);
   std::shared_ptr<Xhci> self(new Xhci(std::move(options), env));
-  for (Plug& plug : plugs) {
+  for (UsbPlug& plug : plugs) {
     const size_t at = plug.port - 1 + (plug.device->speed() == UsbSpeed::super ? self->ports_ : 0);
     if (plug.port == 0 || plug.port > self->ports_) {
       return fail("USB device '{}': there is no port {}; the controller has 1 to {}", plug.device->id(), plug.port,
                   self->ports_);
     }
-    if (std::ranges::find(self->plugs_, plug.port, &Plug::port) != self->plugs_.end()) {
+    if (std::ranges::find(self->plugs_, plug.port, &UsbPlug::port) != self->plugs_.end()) {
       return fail("USB device '{}': port {} is taken; choose another", plug.device->id(), plug.port);
     }
     self->devices_[at] = plug.device.get();
@@ -112,7 +112,7 @@ Result<void> Xhci::load(const StateReader& saved) {
 
 void Xhci::save(StateWriter& out) const {
   out.put(name(), pci_state());
-  for (const Plug& plug : plugs_) {
+  for (const UsbPlug& plug : plugs_) {
     plug.device->save(out);
   }
   const Lock lock(mutex_);
@@ -129,7 +129,7 @@ void Xhci::reset_controller() {
   s_ = {};
   s_.ports.resize(devices_.size());
   waiting_ = {};
-  for (const Plug& plug : plugs_) {
+  for (const UsbPlug& plug : plugs_) {
     plug.device->bus_reset();
   }
   for (size_t i = 0; i < devices_.size(); ++i) {
@@ -151,7 +151,7 @@ void Xhci::quiesce(Done done) {
         done();
       }
     };
-    for (const Plug& plug : plugs_) {
+    for (const UsbPlug& plug : plugs_) {
       plug.device->quiesce(one_less);
     }
     one_less();
@@ -174,7 +174,7 @@ void Xhci::resume() {
         return;
       }
     }
-    for (const Plug& plug : plugs_) {
+    for (const UsbPlug& plug : plugs_) {
       plug.device->resume();
     }
     work();

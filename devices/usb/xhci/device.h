@@ -15,23 +15,20 @@
 #include "base/mutex.h"
 #include "devices/core/device.h"
 #include "devices/pci/function.h"
+#include "devices/usb/controller.h"
 #include "devices/usb/device.h"
 #include "devices/usb/xhci/ring.h"
 #include "devices/usb/xhci/state.h"
 
 namespace lodge {
 
-class Xhci final : public Device, public PciFunction {
+class Xhci final : public Device, public PciFunction, public UsbController {
  public:
   static constexpr size_t kMaxPorts = 15;  // of each kind
-  struct Plug {
-    uint32_t port = 0;  // from 1
-    std::shared_ptr<UsbDevice> device;
-  };
   struct Options {
     std::string id = "usb0";
     uint32_t ports = 4;  // of each kind
-    std::vector<Plug> devices;
+    std::vector<UsbPlug> devices;
   };
   // Errors: there is no such port, or it is taken; the state is damaged.
   [[nodiscard]] static Result<std::shared_ptr<Xhci>> create(Options options, const DeviceEnv& env, const StateReader* saved);
@@ -45,8 +42,7 @@ class Xhci final : public Device, public PciFunction {
   [[nodiscard]] std::vector<Counter> counters() const override;
   void config_write(uint16_t offset, uint8_t size, uint32_t value) override;
 
-  // The devices and their ports, for queries; on control.
-  [[nodiscard]] const std::vector<Plug>& devices() const { return plugs_; }
+  [[nodiscard]] const std::vector<UsbPlug>& devices() const override { return plugs_; }
 
  private:
   using Trb = xhci::Trb;
@@ -175,7 +171,7 @@ class Xhci final : public Device, public PciFunction {
   size_t ports_;  // of each kind
   EventLoop& loop_;
   Memory memory_{*this};
-  std::vector<Plug> plugs_;
+  std::vector<UsbPlug> plugs_;
   std::vector<std::unique_ptr<Port>> port_sides_;
   std::vector<UsbDevice*> devices_;  // by port register
   std::vector<std::byte> data_;      // of the step under way; guarded as the next

@@ -132,6 +132,12 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "rtl8139") {
     return Rtl8139Spec{{.id = "net0", .port = must(open_none(1)), .mac = {0x52, 0x54, 0, 1, 2, 3}}};
   }
+  if (name == "uhci") {
+    UhciSpec spec;
+    spec.devices.push_back({1, UsbHidOptions{"tablet0", UsbHidKind::tablet, {}}});
+    spec.devices.push_back({2, UsbHidOptions{"keyboard0", UsbHidKind::keyboard, {}}});
+    return spec;
+  }
   if (name == "xhci") {
     XhciSpec spec;
     spec.devices.push_back({1, UsbHidOptions{"tablet0", UsbHidKind::tablet, {}}});
@@ -236,6 +242,16 @@ StateBytes comparable(const StateBytes& bytes) {
     auto state = must(reader.get<CmosRtcState>("rtc0"));
     state.flags = 0;  // a period of it is less than a millisecond
     out.put("rtc0", state);
+    return out.bytes();
+  }
+  if (reader.has<UhciState>("usb0")) {
+    auto state = must(reader.get<UhciState>("usb0"));
+    state.frame = 0;
+    out.put("usb0", must(reader.get<PciState>("usb0")));
+    for (const char* const id : {"tablet0", "keyboard0"}) {
+      out.put(id, must(reader.get<UsbDeviceState>(id)));
+    }
+    out.put("usb0", state);
     return out.bytes();
   }
   if (reader.has<Rtl8139State>("net0")) {

@@ -256,7 +256,7 @@ class XhciDriver {
 
 // A controller in a machine, in PCI slot 1.
 struct XhciBench {
-  explicit XhciBench(std::vector<Xhci::Plug> devices, const StateReader* saved = nullptr) : driver(machine) {
+  explicit XhciBench(std::vector<UsbPlug> devices, const StateReader* saved = nullptr) : driver(machine) {
     Xhci::Options options;
     options.devices = std::move(devices);
     controller = must(Xhci::create(std::move(options), *machine.env, saved));

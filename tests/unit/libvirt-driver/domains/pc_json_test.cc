@@ -211,6 +211,9 @@ TEST_CASE("the screen is a VGA at slot 2, USB devices are at its controller, and
            "<controller type='usb' ports='2'/><disk type='file'><source file='/s'/><target dev='sda' bus='usb'/>"
            "<address type='usb' bus='0' port='2'/></disk>");
   CHECK((disk["usb"]["ports"] == 2 && disk["disks"][0]["bus"] == "usb" && disk["disks"][0]["port"] == 2));
+  const Json uhci = good("", "<controller type='usb' model='piix3-uhci'/><input type='tablet' bus='usb'/>");
+  CHECK((uhci["usb"]["model"] == "piix3-uhci" && uhci["usb"]["ports"] == 2 && !uhci["usb"].contains("slot")));
+  CHECK((uhci["usb_devices"].size() == 1 && uhci["usb_devices"][0]["port"] == 1));
   CHECK(good("", "<video><model type='vga' vram='20000'/></video>")["video"]["memory_mib"] == 32);
   CHECK(!good("", "<video><model type='none'/></video>").contains("video"));
   auto kernel = domain_of("<kernel>/k</kernel>", "<video/><input type='keyboard' bus='ps2'/>");
@@ -229,7 +232,15 @@ TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(refusal("", "<video><model type='cirrus'/></video>"), "/domain/devices/video/model/@type"));
   CHECK(names(refusal("", "<video/><video/>"), "/domain/devices/video"));
   CHECK(names(refusal("", "<input type='mouse' bus='virtio'/>"), "/domain/devices/input/@bus"));
-  CHECK(names(refusal("", "<controller type='usb' model='piix3-uhci'/>"), "/domain/devices/controller[@type='usb']/@model"));
+  CHECK(names(refusal("", "<controller type='usb' model='ich9-ehci1'/>"), "/domain/devices/controller[@type='usb']/@model"));
+  CHECK(names(refusal("",
+                      "<controller type='usb' model='piix3-uhci'>"
+                      "<address type='pci' domain='0' bus='0' slot='9' function='0'/></controller>"),
+              "is at 0000:00:01.2"));
+  CHECK(names(refusal("",
+                      "<controller type='usb' model='piix3-uhci'/><input type='tablet' bus='usb'>"
+                      "<address type='usb' bus='0' port='3'/></input>"),
+              "/domain/devices/input/address/@port"));
   CHECK(names(refusal("", "<controller type='usb'/><controller type='usb' index='1'/>"), "one USB controller"));
   CHECK(names(refusal("", "<input type='tablet' bus='usb'><address type='usb' bus='0' port='1.2'/></input>"),
               "/domain/devices/input/address/@port"));
