@@ -209,7 +209,7 @@ void IdeDrive::set_features() {
 
 void IdeDrive::set_multiple() {
   const uint8_t count = s_.task.count;
-  if (count > 16 || (count & (count - 1)) != 0) {
+  if (count > kMostMultiple || (count & (count - 1)) != 0) {
     abort(kAborted);
     return;
   }

@@ -36,6 +36,15 @@ void IdeChannel::update_interrupt() {
   if (std::exchange(level_, level) != level) {
     irq_.set(level);
   }
+  if (drive != nullptr && drive->expects_data() && on_expected_data) {
+    on_expected_data();
+  }
+}
+
+bool IdeChannel::expects_data() const {
+  const Lock lock(mutex_);
+  const IdeDrive* const drive = selected();
+  return drive != nullptr && drive->expects_data();
 }
 
 uint64_t IdeChannel::read_command(IoAccess access) {
@@ -485,6 +494,7 @@ void IdeChannel::resume() {
     for (Seat& seat : seats_) {
       seat.halted = false;
     }
+    update_interrupt();
   }
   wake();
 }

@@ -53,6 +53,8 @@ class IdeChannel {
     bool locked = false;
   };
   [[nodiscard]] Medium medium(size_t unit) const;
+  // The drive that is selected waits for data to be written to its register.
+  [[nodiscard]] bool expects_data() const;
   [[nodiscard]] std::vector<Counter> counters(size_t unit) const;
   void ask_to_eject(size_t unit);
 
@@ -109,7 +111,8 @@ class IdeChannel {
   std::vector<std::function<void()>> on_quiet_;  // the loop's
 
  public:
-  std::function<bool()> may_master;  // the function is a bus master
+  std::function<bool()> may_master;        // the function is a bus master
+  std::function<void()> on_expected_data;  // a drive waits for data; the lock is held
 };
 
 }  // namespace lodge

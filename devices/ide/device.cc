@@ -1,5 +1,7 @@
 #include "devices/ide/device.h"
 
+#include <algorithm>
+
 #include "devices/pci/chipset.h"
 #include "devices/pci/registers.h"
 
@@ -8,7 +10,6 @@ namespace {
 
 constexpr uint16_t kTiming = 0x40;  // two bytes for each channel, one for both slaves
 constexpr uint8_t kDecode = 0x80;   // in the second one
-constexpr std::array<uint16_t, 2> kCommandPorts{0x1F0, 0x170};
 constexpr std::array<uint16_t, 2> kControlPorts{0x3F6, 0x376};
 constexpr std::array<uint32_t, 2> kInterrupts{14, 15};
 constexpr uint64_t kMasterPorts = 16;
@@ -38,6 +39,9 @@ Result<std::shared_ptr<Piix3Ide>> Piix3Ide::create(Options options, const Device
     }
     channel.attach(drive.at.unit, TRY(IdeDrive::create(std::move(drive.options))));
   }
+  for (const auto& channel : self->channels_) {
+    channel->on_expected_data = options.expects_data;
+  }
   if (saved != nullptr) {
     TRY_VOID(self->load(*saved));
   } else {
@@ -49,7 +53,7 @@ Result<std::shared_ptr<Piix3Ide>> Piix3Ide::create(Options options, const Device
 
 Result<void> Piix3Ide::map() {
   for (size_t i = 0; i < kChannels; ++i) {
-    mappings_[2 * i] = TRY(env_.pio.add(kCommandPorts[i], 8, "ide0", unowned(ports_[2 * i])));
+    mappings_[2 * i] = TRY(env_.pio.add(kDataPorts[i], 8, "ide0", unowned(ports_[2 * i])));
     mappings_[2 * i + 1] = TRY(env_.pio.add(kControlPorts[i], 1, "ide0", unowned(ports_[2 * i + 1])));
   }
   return {};
@@ -136,6 +140,10 @@ void Piix3Ide::reset() {
     state.timing[1] = state.timing[3] = kDecode;
   }
   set_timing(state);
+}
+
+bool Piix3Ide::expects_data() const {
+  return std::ranges::any_of(channels_, [](const auto& channel) { return channel->expects_data(); });
 }
 
 std::vector<Piix3Ide::Found> Piix3Ide::drives() const {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -28,7 +29,10 @@ class Piix3Ide final : public Device, public PciFunction {
   struct Options {
     std::vector<Drive> drives;
     bool decoded = false;  // as if firmware had switched the channels on
+    // A drive waits for data that the guest writes to its register. On any thread, the channel's lock held; may be empty.
+    std::function<void()> expects_data = {};
   };
+  static constexpr std::array<uint16_t, kChannels> kDataPorts{0x1F0, 0x170};
   [[nodiscard]] static Result<std::shared_ptr<Piix3Ide>> create(Options options, const DeviceEnv& env,
                                                                 const StateReader* saved);
 
@@ -47,6 +51,8 @@ class Piix3Ide final : public Device, public PciFunction {
   };
   [[nodiscard]] std::vector<Found> drives() const;
   [[nodiscard]] std::optional<Found> find(std::string_view id) const;
+  // A drive waits for data. Any thread.
+  [[nodiscard]] bool expects_data() const;
 
  private:
   Piix3Ide(const DeviceEnv& env, bool decoded);

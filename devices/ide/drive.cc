@@ -43,7 +43,7 @@ Result<void> IdeDrive::check_medium(const BlockInfo& info) {
 }
 
 Result<void> IdeDrive::load(const IdeDriveState& saved) {
-  const bool multiple = saved.multiple <= 16 && (saved.multiple & (saved.multiple - 1)) == 0;
+  const bool multiple = saved.multiple <= kMostMultiple && (saved.multiple & (saved.multiple - 1)) == 0;
   if (static_cast<uint8_t>(saved.phase) >= kIdePhases || saved.buffer.size() > kBuffer || saved.at > saved.block_end ||
       saved.block_end > saved.buffer.size() || saved.left > kMaxSectors || saved.block == 0 || saved.block > kBuffer ||
       !multiple || saved.sectors == 0 || saved.heads == 0 || saved.heads > 16) {
@@ -93,6 +93,8 @@ void IdeDrive::reset(Reset kind) {
     fresh.locked = s_.locked;
     fresh.device = s_.device;
   } else {
+    // As many sectors for one interrupt as there can be, from power-on: drivers use what identify data say is set.
+    fresh.multiple = options_.cdrom ? 0 : kMostMultiple;
     fresh.write_cache = backend() == nullptr || backend()->info().write_cache;
   }
   s_ = std::move(fresh);

@@ -69,6 +69,8 @@ class IdeDrive {
   };
   [[nodiscard]] std::optional<Io> next_io();
   [[nodiscard]] bool wants_dma() const { return s_.phase == IdePhase::dma; }
+  // By its data register: a sector, or a packet command.
+  [[nodiscard]] bool expects_data() const { return s_.phase == IdePhase::data_out || s_.phase == IdePhase::packet; }
   // The rest of an answer that leaves by DMA.
   [[nodiscard]] std::span<const std::byte> dma_reply() const;
   void dma_reply_sent(size_t bytes);

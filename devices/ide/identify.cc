@@ -73,7 +73,7 @@ std::vector<uint8_t> IdeDrive::identify_disk() const {
   out.set(1, cylinders(total, 16, 63));
   out.set(3, 16);
   out.set(6, 63);
-  out.set(47, 0x8010);  // 16 sectors in a block at most
+  out.set(47, 0x8000 | kMostMultiple);
   out.set(49, 0x0F00);  // LBA, DMA, IORDY
   out.set(50, 0x4000);
   out.set(51, 0x0200);

@@ -51,6 +51,7 @@ inline constexpr uint8_t kMasterInterrupt = 0x04;
 inline constexpr uint8_t kMasterCapable = 0x60;  // kept for the software
 
 inline constexpr uint32_t kSector = 512;
+inline constexpr uint8_t kMostMultiple = 16;  // sectors in a block
 inline constexpr uint32_t kCdSector = 2048;
 inline constexpr uint32_t kPacketSize = 12;
 

@@ -31,6 +31,7 @@ class KvmVcpu {
   // KVM_RUN: 0, or -errno (EINTR: kicked).
   [[nodiscard]] int run() const;
   [[nodiscard]] kvm_run& page() { return *run_; }
+  [[nodiscard]] size_t page_bytes() const { return run_size_; }  // with what the kernel maps after it
   // Makes the next, or the current, run() return. Any thread; the signal goes to the thread separately.
   void request_exit(bool wanted) { __atomic_store_n(&run_->immediate_exit, wanted ? 1 : 0, __ATOMIC_RELEASE); }
 

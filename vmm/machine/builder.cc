@@ -101,6 +101,7 @@ Result<void> MachineBuilder::build() {
   TRY_VOID(create_root());
   TRY_VOID(create_devices());
   TRY_VOID(create_vcpus());
+  TRY_VOID(coalesce_writes());
   mapper.join();
   TRY_VOID(mapped);
   machine_.power_on_irqchip_ = TRY(save_irqchip(*machine_.vm_));

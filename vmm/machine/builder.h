@@ -46,6 +46,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_watchdog();
   [[nodiscard]] Result<void> add_video();
   [[nodiscard]] Result<void> add_usb();
+  [[nodiscard]] Result<void> coalesce_writes();
   [[nodiscard]] Result<void> add_ide();
   [[nodiscard]] Result<void> add_floppies();
   [[nodiscard]] Result<void> add_nets();

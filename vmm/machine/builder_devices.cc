@@ -287,8 +287,35 @@ Result<void> MachineBuilder::add_ide() {
   if (spec.options.drives.empty()) {
     return {};
   }
+  spec.options.expects_data = [machine] {
+    if (machine->coalesced_) {
+      machine->coalesced_->expect();
+    }
+  };
   TRY_VOID(add_at(std::move(spec), {kPcChipsetSlot, 1}, false));
   machine_.ide_ = dynamic_cast<Piix3Ide*>(machine_.devices_.back().get());
+  return {};
+}
+
+// Data that a guest writes to IDE drives word by word.
+Result<void> MachineBuilder::coalesce_writes() {
+  if (machine_.ide_ == nullptr) {
+    return {};
+  }
+  machine_.coalesced_ =
+      CoalescedWrites::create(*machine_.vm_, machine_.vcpus_.front()->vcpu(), machine_.pio_, machine_.control_);
+  if (!machine_.coalesced_) {
+    return {};
+  }
+  // Doublewords, too, so three registers behind it: what they hold matters when the command register, beyond, is written.
+  for (const uint16_t port : Piix3Ide::kDataPorts) {
+    TRY_VOID(machine_.coalesced_->add({port, 4}));
+  }
+  machine_.coalesced_->set_expected(
+      [machine = &machine_] { return machine->guest_runs_ && machine->ide_->expects_data(); });
+  for (const auto& vcpu : machine_.vcpus_) {
+    vcpu->set_coalesced(machine_.coalesced_.get());
+  }
   return {};
 }
 

@@ -239,6 +239,7 @@ class Machine {
   FloppyController* floppy_ = nullptr;  // null: there is no drive
   CpuHotplug* cpu_hotplug_ = nullptr;   // null: vCPUs do not come or go
   std::vector<std::unique_ptr<VcpuThread>> vcpus_;
+  std::unique_ptr<CoalescedWrites> coalesced_;  // null: none
   IrqchipState power_on_irqchip_;
   EventLoop::Timer route_timer_;
   int64_t clock_offset_ = 0;

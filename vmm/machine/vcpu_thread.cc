@@ -84,14 +84,23 @@ void VcpuThread::main() {
     run_until_asked();
     // An access that was just handled is still to be completed by KVM; without that, saved registers would be wrong.
     vcpu_->request_exit(true);
-    (void)vcpu_->run();
+    (void)run();
     lock.lock();
   }
 }
 
+// What the guest wrote before it left comes first.
+int VcpuThread::run() {
+  const int rc = vcpu_->run();
+  if (coalesced_ != nullptr && coalesced_->pending()) {
+    coalesced_->flush(pio_, index_);
+  }
+  return rc;
+}
+
 void VcpuThread::run_until_asked() {
   while (want_.load(std::memory_order_acquire) == Want::run) {
-    const int rc = vcpu_->run();
+    const int rc = run();
     if (rc == 0) {
       exits_.fetch_add(1, std::memory_order_relaxed);
       handle_exit();

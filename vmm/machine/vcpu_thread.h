@@ -14,6 +14,7 @@
 
 #include "devices/core/bus.h"
 #include "vmm/kvm/vcpu.h"
+#include "vmm/machine/coalesced_writes.h"
 
 namespace lodge {
 
@@ -39,6 +40,9 @@ class VcpuThread {
   void resume();
   void stop();
 
+  // Before the guest runs; null: there are none.
+  void set_coalesced(CoalescedWrites* writes) { coalesced_ = writes; }
+
   [[nodiscard]] KvmVcpu& vcpu() { return *vcpu_; }
   [[nodiscard]] uint32_t index() const { return index_; }
   [[nodiscard]] int thread_id() const { return thread_id_.load(); }
@@ -50,6 +54,7 @@ class VcpuThread {
   enum class Want : uint8_t { park, run, quit };
   void main();
   void run_until_asked();
+  [[nodiscard]] int run();
   void handle_exit();
   void handle_io();
   void handle_mmio();
@@ -61,6 +66,7 @@ class VcpuThread {
   Bus::Reader mmio_;
   Bus::Reader pio_;
   Hooks hooks_;
+  CoalescedWrites* coalesced_ = nullptr;
   std::thread thread_;
   std::atomic<int> thread_id_{0};
   std::mutex mutex_;

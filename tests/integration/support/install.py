@@ -6,7 +6,7 @@ from .wait import until
 CD = f"{places.GUEST}/install.iso"
 DISK_MIB = 512
 BOOT_SECONDS = 3 * places.BOOT_SECONDS
-CHECK_SECONDS = 6 * places.COMMAND_SECONDS
+CHECK_SECONDS = 12 * places.COMMAND_SECONDS
 DRIVERS = {"e1000": "e1000", "rtl8139": "8139cp", "virtio": "virtio_net"}
 
 
@@ -18,14 +18,15 @@ def wait_for_end(machine):
 class PC:
     """One empty disk, one firmware (with its NVRAM), and a network that the cards are put on."""
 
-    def __init__(self, vmm, firmware, folder, tap, disk):
+    def __init__(self, vmm, firmware, folder, tap, disk, dma):
         self.vmm = vmm
         self.firmware = firmware
         self.tap = tap
         self.disk = disk
+        self.dma = dma
         self.starts = 0
         self.vars = uefi.new_vars(f"{folder}/vars.fd") if firmware == "uefi" else None
-        self.append = f"console=ttyS0 quiet panic=-1 mitigations=off nokaslr {tap.append} lodge.agent=1"
+        self.append = f"console=ttyS0 quiet panic=-1 mitigations=off nokaslr {tap.append} lodge.agent=1" + ("" if dma else " libata.dma=0")
 
     def start(self, model, cd=False):
         """A monitor with this card. With the CD, that is tried first; without it UEFI is told no order, which is in its NVRAM."""
@@ -53,6 +54,11 @@ class PC:
         machine.wait_for_output(loosely("without DMA"), BOOT_SECONDS)
         machine.send(key.encode())
         machine.guest.wait_until_up(BOOT_SECONDS)
+
+    def has_modes(self, machine, drives):
+        """So many drives use DMA, or none does."""
+        modes = machine.guest.run("cd /sys/class/ata_device; cat dev*/dma_mode")
+        assert modes.count("DMA") == (drives if self.dma else 0) and "UNKNOWN" not in modes, modes
 
     def is_ejected(self, machine):
         """The guest has opened the tray: so the monitor says."""

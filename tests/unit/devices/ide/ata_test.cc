@@ -88,8 +88,13 @@ TEST_CASE("ata_pio_moves_sectors_both_ways") {
     CHECK(bench.take(kDisk) == data);
   }
   SECTION("several sectors for an interrupt") {
+    const int first = bench.machine.lines[14].raised;
+    bench.command(kDisk, 0xC4, 0, 20);
+    CHECK(bench.take(kDisk) == bench.of_disk(0, 20 * 512));
+    CHECK(bench.machine.lines[14].raised - first == 2);  // 16 and 4: set from power-on
+    bench.command(kDisk, 0xC6, 0, 0);
     bench.command(kDisk, 0xC4, 0, 8);
-    CHECK(bench.failed(kDisk));  // not set yet
+    CHECK(bench.failed(kDisk));  // switched off
     bench.command(kDisk, 0xC6, 0, 8);
     CHECK(bench.status(kDisk) == 0x50);
     (void)bench.reg(kDisk, 7);
