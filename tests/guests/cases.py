@@ -361,6 +361,17 @@ def garbage(run, machine="microvm", options=""):
             machine=machine, words="pc" if machine == "pc" else "")
 
 
+@case
+def ide(run):
+    """A sector that is written word by word arrives without an exit of the guest's after the last one."""
+    path = disk(run)
+    run.run("ide", "--disk", f"path={path},bus=ide", machine="pc")
+    sector = b"".join((i * 3 + 0x5a00).to_bytes(2, "little") for i in range(256))
+    with open(path, "rb") as image:
+        image.seek(5 * 512)
+        run.check(image.read(1024) == 2 * sector, "the image has not what the guest wrote")
+
+
 PLAIN_PC = "pci ps2 rtc hotplug"
 
 

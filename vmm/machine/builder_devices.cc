@@ -311,8 +311,7 @@ Result<void> MachineBuilder::coalesce_writes() {
   for (const uint16_t port : Piix3Ide::kDataPorts) {
     TRY_VOID(machine_.coalesced_->add({port, 4}));
   }
-  machine_.coalesced_->set_expected(
-      [machine = &machine_] { return machine->guest_runs_ && machine->ide_->expects_data(); });
+  machine_.coalesced_->set_expected([machine = &machine_] { return machine->guest_runs_ && machine->ide_->expects_data(); });
   for (const auto& vcpu : machine_.vcpus_) {
     vcpu->set_coalesced(machine_.coalesced_.get());
   }

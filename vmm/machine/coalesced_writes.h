@@ -1,9 +1,9 @@
 // CoalescedWrites: port writes that KVM keeps in a ring instead of leaving the guest for each (KVM API, 4.116,
 // KVM_REGISTER_COALESCED_MMIO with ports). A disk's data register is written 256 times for each sector: one exit instead.
 //
-// Every exit of a vCPU empties the ring before it does anything else, so no device sees accesses in another order than the guest made
-// them. A guest may also wait for an interrupt without any exit after its last write; while a device says that it expects
-// data, the control loop therefore looks at the ring, every millisecond at first.
+// Every exit of a vCPU empties the ring before it does anything else, so no device sees accesses in another order than the
+// guest made them. A guest may also wait for an interrupt without any exit after its last write; while a device says that it
+// expects data, the control loop therefore looks at the ring, every millisecond at first.
 //
 // pending() and flush() from any thread; expect() too, a device's lock may be held; the rest on control.
 #pragma once
@@ -25,8 +25,10 @@ class CoalescedWrites {
     uint16_t port = 0;
     uint32_t bytes = 0;
   };
-  // The ring of the VM is seen through any of its vCPUs, which outlives this. Null: the kernel does not offer it, or not for ports.
-  [[nodiscard]] static std::unique_ptr<CoalescedWrites> create(const KvmVm& vm, KvmVcpu& vcpu, Bus& ports, EventLoop& control);
+  // The ring of the VM is seen through any of its vCPUs, which outlives this. Null: the kernel does not offer it, or not for
+  // ports.
+  [[nodiscard]] static std::unique_ptr<CoalescedWrites> create(const KvmVm& vm, KvmVcpu& vcpu, Bus& ports,
+                                                               EventLoop& control);
 
   [[nodiscard]] Result<void> add(const Zone& zone) const;
   // Whether a device still expects data; on control. Takes the device's lock.
@@ -48,8 +50,8 @@ class CoalescedWrites {
   const KvmVm& vm_;
   kvm_coalesced_mmio_ring* ring_;
   EventLoop& control_;
-  Mutex mutex_;         // one reader of the ring at a time
-  Bus::Reader ports_;   // control's, as the next
+  Mutex mutex_;        // one reader of the ring at a time
+  Bus::Reader ports_;  // control's, as the next
   std::chrono::milliseconds pause_{1};
   EventLoop::Timer timer_;
   std::function<bool()> expected_;
