@@ -425,7 +425,7 @@ AcpiConfig MachineBuilder::acpi_config() const {
     acpi.fixed.pm_timer = kUefiPmBase + (FixedPower::kTimer - FixedPower::kPm1Event);
   }
   acpi.fixed.vga = config_.video.enabled;
-  acpi.fixed.floppy = machine_.floppy_ != nullptr;
+  acpi.fixed.floppy = std::ranges::find(config_.disks, "fdc", &DiskSettings::bus) != config_.disks.end();  // made later
   describe_platform(acpi);
   if (config_.panic) {
     acpi.panic_port = PvPanic::kPort;
