@@ -1,6 +1,5 @@
 """What a PC has besides buses and disks: generation ID, notes for dumps, parallel ports, HPET; each with Linux's own driver."""
 import base64
-import os
 import re
 import uuid
 
@@ -192,23 +191,13 @@ def test_the_guest_prints(board, shared_folder):
 
 
 def test_a_terminal_gets_what_is_printed(daemon, board):
-    """The second port's other side."""
-    path = re.search(r"<parallel type='pty'>\s*<source path='(/dev/pts/\d+)'/>", daemon.virsh("dumpxml board")).group(1)
-    terminal = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    """The second port's other side, which `virsh console` shows by its name."""
     board.run("modprobe parport_pc; modprobe lp")
-    board.run("printf 'to the terminal' > /dev/lp1")
-    seen = b""
-
-    def more():
-        nonlocal seen
-        try:
-            seen += os.read(terminal, 4096)
-        except BlockingIOError:
-            pass
-        return b"to the terminal" in seen
-
-    until(more, "the terminal has it", places.COMMAND_SECONDS)
-    os.close(terminal)
+    terminal = Console("board", "parallel1")
+    number = board.start("printf 'to the terminal\\n' > /dev/lp1")
+    terminal.stream.wait_for("to the terminal", places.COMMAND_SECONDS)
+    assert board.result(number)[0] == 0
+    terminal.close()
 
 
 def test_linux_keeps_time_by_the_hpet(board):

@@ -35,10 +35,11 @@ Result<void> MachineBuilder::add_platform() {
 Result<void> MachineBuilder::add_hpet() {
   HpetSpec spec;
   spec.options.line = [vm = machine_.vm_.get()](uint32_t gsi) -> IrqLine& { return vm->line(gsi); };
-  spec.options.legacy = [machine = &machine_](bool on) {
+  const auto warnings = std::make_shared<GuestWarnings>();  // a guest may do it as often as it likes
+  spec.options.legacy = [machine = &machine_, warnings](bool on) {
     machine->clock_line_->replace(on);
     if (const auto outcome = machine->vm_->replace_pit(on); !outcome) {
-      log_error("hpet0", "{}", outcome.error().message);
+      guest_warning(*warnings, "hpet0", "{}", outcome.error().message);
     }
   };
   return add(std::move(spec));

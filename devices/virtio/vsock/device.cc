@@ -32,7 +32,7 @@ void VirtioVsock::activate(const Activation& activation) {
   }
   const uint64_t features = activation.features & options_.vhost->features();
   if (const auto ready = options_.vhost->set_up(features, activation.memory); !ready) {
-    log_error("vsock", "{}", ready.error().message);
+    guest_warning(warnings_, options_.id, "{}", ready.error().message);
     transport_->set_needs_reset();
   }
 }
@@ -42,7 +42,7 @@ void VirtioVsock::start_queue(Virtqueue& queue) {
     return;
   }
   if (const auto started = start_ring(queue); !started) {
-    log_error("vsock", "{}", started.error().message);
+    guest_warning(warnings_, options_.id, "{}", started.error().message);
     transport_->set_needs_reset();
   }
 }
@@ -82,7 +82,7 @@ void VirtioVsock::kick(Virtqueue& queue) {
 void VirtioVsock::stop_queue(Virtqueue& queue, Done done) {
   if (in_kernel(queue.index())) {
     if (const auto stopped = stop_ring(queue); !stopped) {
-      log_error("vsock", "{}", stopped.error().message);
+      guest_warning(warnings_, options_.id, "{}", stopped.error().message);
     }
   }
   done();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -54,6 +55,7 @@ class VirtioVsock final : public VirtioDevice {
   VirtioTransport* transport_ = nullptr;
   std::array<bool, 2> set_{};  // rings whose place the kernel has; on the loop, as the next
   bool running_ = false;
+  GuestWarnings warnings_;
   std::atomic<bool> restored_{false};  // the guest is to be told
 };
 
