@@ -80,12 +80,15 @@ def test_firmware_places_it(vmm, kind):
 def test_linux_under_uefi_finds_it(vmm, base_image):
     """The table is the firmware's by then."""
     machine = vmm(machine="pc", kernel=places.PC_KERNEL, initrd=places.PC_INITRD, memory=512, agent=True, append="ro",
-                  disks=[f"path={base_image},read_only=on"], extra=(*uefi_options(), "--vmgenid", FIRST, "--vmcoreinfo"))
+                  disks=[f"path={base_image},read_only=on"], extra=(*uefi_options(), "--vmgenid", FIRST, "--vmcoreinfo", "--clock", "hpet=on", "--parallel", "null"))
     machine.guest.wait_until_up(UEFI_SECONDS)
     assert machine.guest.run("ls /sys/bus/acpi/drivers/vmgenid | grep QEMUVGID").strip() == "QEMUVGID:00"
     assert placed(machine)[0] == FIRST
     machine.guest.run("modprobe qemu_fw_cfg")
     assert machine.control.execute("query-vmcoreinfo")["told"]
+    assert "hpet" in machine.guest.run("cat /sys/devices/system/clocksource/clocksource0/available_clocksource")
+    machine.guest.run("modprobe parport_pc; modprobe lp; echo nowhere > /dev/lp0")
+    assert machine.guest.run("dmesg | grep -E 'ACPI (BIOS )?Error' || true") == ""
 
 
 @pytest.mark.parametrize("machine", ["pc", "microvm"])
