@@ -79,8 +79,9 @@ def test_firmware_places_it(vmm, kind):
 
 def test_linux_under_uefi_finds_it(vmm, base_image):
     """The table is the firmware's by then."""
+    board = ("--clock", "hpet=on", "--parallel", "null")
     machine = vmm(machine="pc", kernel=places.PC_KERNEL, initrd=places.PC_INITRD, memory=512, agent=True, append="ro",
-                  disks=[f"path={base_image},read_only=on"], extra=(*uefi_options(), "--vmgenid", FIRST, "--vmcoreinfo", "--clock", "hpet=on", "--parallel", "null"))
+                  disks=[f"path={base_image},read_only=on"], extra=(*uefi_options(), "--vmgenid", FIRST, "--vmcoreinfo", *board))
     machine.guest.wait_until_up(UEFI_SECONDS)
     assert machine.guest.run("ls /sys/bus/acpi/drivers/vmgenid | grep QEMUVGID").strip() == "QEMUVGID:00"
     assert placed(machine)[0] == FIRST
