@@ -58,6 +58,18 @@ Result<CreatedDevice> create_fw_cfg(DeviceSpec&, const DeviceEnv& env, const Sta
   return plain(FwCfg::create(env, saved));
 }
 
+Result<CreatedDevice> create_vmgenid(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return plain(VmGenId::create(std::move(std::get<VmGenIdSpec>(spec).options), env, saved));
+}
+
+Result<CreatedDevice> create_vmcoreinfo(DeviceSpec&, const DeviceEnv& env, const StateReader* saved) {
+  return plain(VmCoreInfo::create(env, saved));
+}
+
+Result<CreatedDevice> create_hpet(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  return plain(Hpet::create(std::move(std::get<HpetSpec>(spec).options), env, saved));
+}
+
 Result<CreatedDevice> create_nor_flash(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   return plain(NorFlash::create(std::move(std::get<NorFlashSpec>(spec).options), env, saved));
 }
@@ -110,6 +122,12 @@ Result<CreatedDevice> create_serial(DeviceSpec& spec, const DeviceEnv& env, cons
   auto& wanted = std::get<SerialSpec>(spec);
   IrqLine& irq = env.line(wanted.gsi);
   return plain(Uart16550::create(std::move(wanted.options), env, irq, saved));
+}
+
+Result<CreatedDevice> create_parallel(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<ParallelSpec>(spec);
+  IrqLine& irq = env.line(wanted.gsi);
+  return plain(ParallelPort::create(std::move(wanted.options), env, irq, saved));
 }
 
 Result<CreatedDevice> create_vga(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
@@ -166,6 +184,9 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"host-bridge", create_host_bridge},
     {"isa-bridge", create_isa_bridge},
     {"fw-cfg", create_fw_cfg},
+    {"vmgenid", create_vmgenid},
+    {"vmcoreinfo", create_vmcoreinfo},
+    {"hpet", create_hpet},
     {"nor-flash", create_nor_flash},
     {"pci-hotplug", create_pci_hotplug},
     {"cpu-hotplug", create_cpu_hotplug},
@@ -177,6 +198,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"ib700", create_ib700},
     {"i6300esb", create_i6300esb},
     {"uart16550", create_serial},
+    {"parallel", create_parallel},
     {"vga", create_vga},
     {"ide", create_ide},
     {"floppy", create_floppy},
@@ -187,6 +209,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},
+    {"virtio-vsock", create_virtio<VsockSpec, VirtioVsock>},
     {"virtio-net", create_virtio<NetSpec, VirtioNet>},
     {"virtio-blk", create_virtio<BlkSpec, VirtioBlk>},
 }};

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "devices/chipset/host_bridge/device.h"
+#include "devices/chipset/hpet/device.h"
 #include "devices/chipset/isa_bridge/device.h"
 #include "devices/chipset/power/device.h"
 #include "devices/core/char_backend.h"
@@ -24,8 +25,11 @@
 #include "devices/input/ps2/controller.h"
 #include "devices/legacy/cpu_hotplug/device.h"
 #include "devices/legacy/fw_cfg/device.h"
+#include "devices/legacy/parallel/device.h"
 #include "devices/legacy/power/device.h"
 #include "devices/legacy/uart16550/device.h"
+#include "devices/legacy/vmcoreinfo/device.h"
+#include "devices/legacy/vmgenid/device.h"
 #include "devices/pci/function.h"
 #include "devices/pci/hotplug.h"
 #include "devices/rtl8139/device.h"
@@ -39,6 +43,7 @@
 #include "devices/virtio/net/device.h"
 #include "devices/virtio/rng/device.h"
 #include "devices/virtio/transport_pci.h"
+#include "devices/virtio/vsock/device.h"
 #include "devices/watchdog/i6300esb/device.h"
 #include "devices/watchdog/ib700/device.h"
 
@@ -61,6 +66,13 @@ struct IsaBridgeSpec {
   PirqRouter* router = nullptr;
 };
 struct FwCfgSpec {};
+struct VmGenIdSpec {
+  VmGenId::Options options;
+};
+struct VmCoreInfoSpec {};
+struct HpetSpec {
+  Hpet::Options options;
+};
 struct NorFlashSpec {
   NorFlash::Options options;
 };
@@ -97,6 +109,10 @@ struct SerialSpec {
   Uart16550::Options options;
   uint32_t gsi = 4;
 };
+struct ParallelSpec {
+  ParallelPort::Options options;
+  uint32_t gsi = 7;
+};
 struct VgaSpec {
   VgaDisplay::Options options;
 };
@@ -131,14 +147,16 @@ struct VirtioSpec {
 using RngSpec = VirtioSpec<VirtioRng::Options>;
 using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
 using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
+using VsockSpec = VirtioSpec<VirtioVsock::Options>;
 using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec,
-                                PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec,
-                                PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, VgaSpec, IdeSpec, FloppySpec, E1000Spec,
-                                Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+using DeviceSpec =
+    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, VmGenIdSpec, VmCoreInfoSpec,
+                 HpetSpec, NorFlashSpec, PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec,
+                 DebugExitSpec, PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, ParallelSpec, VgaSpec, IdeSpec, FloppySpec,
+                 E1000Spec, Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VsockSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

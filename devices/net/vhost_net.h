@@ -6,8 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "base/fd.h"
-#include "base/memory/guest_memory.h"
+#include "devices/core/vhost.h"
 #include "devices/virtio/queue_state.h"
 
 namespace lodge {
@@ -18,7 +17,7 @@ class VhostNet {
   [[nodiscard]] static Result<std::unique_ptr<VhostNet>> create(Fd vhost, const std::string& id);
 
   // Feature bits (device and transport) that the kernel can serve.
-  [[nodiscard]] uint64_t features() const { return features_; }
+  [[nodiscard]] uint64_t features() const { return vhost_.features(); }
 
   // Before the first ring starts: negotiated features, where guest RAM is, and the size of the frames' header (10 or 12).
   [[nodiscard]] Result<void> set_up(uint64_t negotiated, const GuestMemory& memory, int tap_fd, uint32_t header_size);
@@ -29,11 +28,8 @@ class VhostNet {
   [[nodiscard]] Result<uint16_t> stop_ring(unsigned ring);
 
  private:
-  VhostNet(Fd fd, std::string id) : fd_(std::move(fd)), id_(std::move(id)) {}
-  [[nodiscard]] std::unexpected<Error> failed(int code, std::string_view step) const;
-  Fd fd_;
-  std::string id_;
-  uint64_t features_ = 0;
+  explicit VhostNet(Vhost vhost) : vhost_(std::move(vhost)) {}
+  Vhost vhost_;
 };
 
 }  // namespace lodge

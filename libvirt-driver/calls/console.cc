@@ -122,6 +122,9 @@ Answer<void> domain_open_console(Call& call, const DomainOpenConsoleArgs& args) 
   for (const DomainSerial& serial : view.live->devices.serials) {
     endpoints.push_back({serial.alias, serial.source});
   }
+  for (const DomainParallel& parallel : view.live->devices.parallels) {
+    endpoints.push_back({parallel.alias, parallel.source});
+  }
   for (Endpoint& endpoint : endpoints) {
     if (!args.dev_name || *args.dev_name == endpoint.name) {
       if (endpoint.name == "console0" && !view.live->devices.serials.empty() &&

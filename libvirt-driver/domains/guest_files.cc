@@ -15,6 +15,7 @@
 #include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/process.h"
 #include "libvirt-driver/domains/taps.h"
+#include "libvirt-driver/domains/vsock.h"
 #include "libvirt-driver/host/offered.h"
 
 namespace lodge {
@@ -117,6 +118,9 @@ Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, con
   }
   for (DomainInterface& interface : live.devices.interfaces) {
     TRY_VOID(open_interface(interface));
+  }
+  for (DomainVsock& vsock : live.devices.vsocks) {
+    numbers_.vsock = inherit(TRY(open_vsock(vsock)));
   }
   numbers_.max_log = limits.max_size;
   Answer<void> outcome;

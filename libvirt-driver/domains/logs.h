@@ -35,6 +35,9 @@ void for_each_char(Config& config, Fn fn) {
   for (auto& serial : config.devices.serials) {
     fn(serial.alias, serial.source);
   }
+  for (auto& parallel : config.devices.parallels) {
+    fn(parallel.alias, parallel.source);
+  }
   for (auto& console : config.devices.consoles) {
     if (console.target == ConsoleTarget::virtio) {
       fn(console.alias, console.source);

@@ -6,6 +6,7 @@
 #include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/domains/clock.h"
 #include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/domains/platform_json.h"
 #include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/domains/vcpus.h"
 #include "libvirt-driver/host/offered.h"
@@ -102,7 +103,7 @@ Answer<Json> char_json(const CharSource& source, std::string_view path, const Ch
   Json json;
   switch (source.type) {
     case CharType::pty: json["kind"] = "pty"; break;
-    case CharType::null: json["kind"] = "none"; break;
+    case CharType::null: json["kind"] = "null"; break;
     case CharType::file:
       json["kind"] = "file";
       json["path"] = source.path;
@@ -139,6 +140,17 @@ Answer<void> add_chars(Json& machine, const DomainConfig& config, const MachineF
   }
   if (!serials.empty()) {
     machine["serials"] = serials;
+  }
+  Json parallels = Json::array();
+  for (const DomainParallel& parallel : devices.parallels) {
+    const size_t place = parallel.port.value_or(0);
+    while (parallels.size() <= place) {
+      parallels.push_back({{"kind", "none"}});
+    }
+    parallels[place] = TRY(char_json(parallel.source, "/domain/devices/parallel", fds_of(parallel.alias)));
+  }
+  if (!parallels.empty()) {
+    machine["parallels"] = parallels;
   }
   for (size_t i = 0; i < devices.consoles.size(); ++i) {
     const DomainConsole& console = devices.consoles[i];
@@ -317,6 +329,7 @@ Json ending_json(const DomainConfig& config) {
 
 Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   TRY_VOID(refuse_devices(config));
+  TRY_VOID(check_platform(config));
   Json machine{{"name", config.name}, {"machine", is_microvm(config) ? "microvm" : "pc"}, {"start_paused", true}};
   machine["cpu"] = cpu_json(config);
   machine["memory"] = memory_json(config);
@@ -336,6 +349,7 @@ Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   TRY_VOID(add_video(machine, config, fds));
   add_usb(machine, config);
   add_watchdog(machine, config);
+  add_platform(machine, config, fds);
   if (config.iothreads) {
     machine["io_threads"] = *config.iothreads;
   }

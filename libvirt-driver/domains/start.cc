@@ -254,6 +254,9 @@ void take_terminals(DomainConfig& live, const Json& devices) {
   for (size_t i = 0; i < live.devices.serials.size(); ++i) {
     take(live.devices.serials[i].source, fmt::format("serial{}", i));
   }
+  for (DomainParallel& parallel : live.devices.parallels) {
+    take(parallel.source, fmt::format("parallel{}", parallel.port.value_or(0)));
+  }
   for (DomainConsole& console : live.devices.consoles) {
     if (console.target == ConsoleTarget::virtio) {
       take(console.source, "console0");

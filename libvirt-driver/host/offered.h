@@ -137,8 +137,8 @@ inline constexpr std::array kMicrovmDevices{
 };
 
 inline constexpr std::array kFeatures{
-    Element{"gic", false, {}, ""},    Element{"vmcoreinfo", false, {}, ""},
-    Element{"genid", false, {}, ""},  Element{"backingStoreInput", false, {}, ""},
+    Element{"gic", false, {}, ""},    Element{"vmcoreinfo", true, {}, ""},
+    Element{"genid", true, {}, ""},   Element{"backingStoreInput", false, {}, ""},
     Element{"backup", false, {}, ""}, Element{"sev", false, {}, ""},
     Element{"sgx", false, {}, ""},
 };

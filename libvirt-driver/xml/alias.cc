@@ -63,6 +63,7 @@ void assign_aliases(DomainConfig& config) {
   }
   number(devices.interfaces, "net");
   number(devices.serials, "serial");
+  number(devices.parallels, "parallel");
   if (!devices.consoles.empty() && !devices.serials.empty() && devices.consoles.front().target == ConsoleTarget::serial) {
     devices.consoles.front().alias = devices.serials.front().alias;
   }
@@ -80,6 +81,7 @@ void assign_aliases(DomainConfig& config) {
   }
   number(devices.rngs, "rng");
   number(devices.panics, "panic");
+  number(devices.vsocks, "vsock");
 }
 
 }  // namespace lodge

@@ -191,6 +191,13 @@ Answer<void> check_chars(const DomainDevices& devices) {
       return call_error(VIR_ERR_XML_ERROR, "target port '{}' of serial devices is given twice", *serial.port);
     }
   }
+  ports.clear();
+  for (const DomainParallel& parallel : devices.parallels) {
+    TRY_VOID(check_source(parallel.source, false));
+    if (parallel.port && !ports.insert(*parallel.port).second) {
+      return call_error(VIR_ERR_XML_ERROR, "target port '{}' of parallel devices is given twice", *parallel.port);
+    }
+  }
   for (size_t i = 0; i < devices.consoles.size(); ++i) {
     TRY_VOID(check_source(devices.consoles[i].source, false));
     if (i != 0 && devices.consoles[i].target == ConsoleTarget::serial) {
@@ -304,6 +311,18 @@ Answer<void> check_devices(const DomainConfig& config) {
         return call_error(VIR_ERR_XML_ERROR, "/domain/devices/graphics/listen/@socket: '{}' must be absolute",
                           listen.socket);
       }
+    }
+  }
+  if (devices.vsocks.size() > 1) {
+    return call_error(VIR_ERR_XML_ERROR, "only a single vsock device is supported");
+  }
+  for (const DomainVsock& vsock : devices.vsocks) {
+    constexpr uint32_t kFirstCid = 3;
+    if (vsock.cid && (*vsock.cid < kFirstCid || *vsock.cid == UINT32_MAX)) {
+      return call_error(VIR_ERR_XML_ERROR, "guest CIDs must be >= {}, and not {}", kFirstCid, UINT32_MAX);
+    }
+    if (!vsock.cid && vsock.auto_cid == YesNo::no) {
+      return call_error(VIR_ERR_XML_ERROR, "/domain/devices/vsock/cid: auto='no' needs an address");
     }
   }
   if (devices.watchdogs.size() > 1) {

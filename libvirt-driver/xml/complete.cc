@@ -197,6 +197,30 @@ void complete_consoles(DomainDevices& devices) {
   }
 }
 
+// Ports that have no number: the next that is free.
+void complete_parallels(DomainDevices& devices) {
+  std::set<uint32_t> taken;
+  for (const DomainParallel& parallel : devices.parallels) {
+    if (parallel.port) {
+      taken.insert(*parallel.port);
+    }
+  }
+  uint32_t next = 0;
+  for (DomainParallel& parallel : devices.parallels) {
+    while (!parallel.port) {
+      if (taken.insert(next).second) {
+        parallel.port = next;
+      }
+      ++next;
+    }
+  }
+}
+
+void complete_vsock(DomainVsock& vsock) {
+  fill(vsock.model, VsockModel::virtio);
+  fill(vsock.auto_cid, vsock.cid ? YesNo::no : YesNo::yes);
+}
+
 void complete_video(DomainVideo& video, const Defaults& host) {
   constexpr uint32_t kVgaKib = 16384;
   constexpr uint32_t kQxlKib = 65536;
@@ -359,6 +383,11 @@ Answer<void> complete(DomainConfig& config, const Defaults& host) {
     TRY_VOID(random.fill(bytes));
     config.uuid = random_uuid(bytes);
   }
+  if (config.genid == Uuid{}) {
+    Uuid bytes{};
+    TRY_VOID(random.fill(bytes));
+    config.genid = random_uuid(bytes);
+  }
   complete_memory(config);
   complete_system(config, host);
   DomainDevices& devices = config.devices;
@@ -368,6 +397,8 @@ Answer<void> complete(DomainConfig& config, const Defaults& host) {
   }
   TRY_VOID(complete_interfaces(devices, host, random));
   complete_consoles(devices);
+  complete_parallels(devices);
+  std::ranges::for_each(devices.vsocks, complete_vsock);
   complete_displays(devices, host);
   if (!devices.memballoon) {
     devices.memballoon.emplace();

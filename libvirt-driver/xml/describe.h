@@ -18,6 +18,7 @@ void describe(XmlFields& x, DomainDisk& disk);
 void describe(XmlFields& x, DomainController& controller);
 void describe(XmlFields& x, DomainInterface& interface);
 void describe(XmlFields& x, DomainSerial& serial);
+void describe(XmlFields& x, DomainParallel& parallel);
 void describe(XmlFields& x, DomainConsole& console);
 void describe(XmlFields& x, DomainChannel& channel);
 void describe(XmlFields& x, DomainInput& input);
@@ -28,6 +29,7 @@ void describe(XmlFields& x, DomainWatchdog& watchdog);
 void describe(XmlFields& x, DomainBalloon& balloon);
 void describe(XmlFields& x, DomainRng& rng);
 void describe(XmlFields& x, DomainPanic& panic);
+void describe(XmlFields& x, DomainVsock& vsock);
 
 // Parts that devices share.
 void describe_alias(XmlFields& x, DeviceInfo& info);

@@ -156,6 +156,13 @@ void describe(XmlFields& x, DomainSerial& serial) {
   describe_info(x, serial);
 }
 
+void describe(XmlFields& x, DomainParallel& parallel) {
+  x.attr("type", parallel.source.type);
+  describe_source(x, parallel.source);
+  x.element("target", [&] { x.attr("port", parallel.port); });
+  describe_info(x, parallel);
+}
+
 void describe(XmlFields& x, DomainConsole& console) {
   x.attr("type", console.source.type);
   if (console.source.type == CharType::pty) {

@@ -234,6 +234,16 @@ void describe(XmlFields& x, DomainPanic& panic) {
   describe_info(x, panic);
 }
 
+void describe(XmlFields& x, DomainVsock& vsock) {
+  x.attr("model", vsock.model);
+  x.element("cid", [&] {
+    x.attr("auto", vsock.auto_cid);
+    x.attr("address", vsock.cid);
+  });
+  describe_info(x, vsock);
+  x.element("driver", [&] { describe_virtio(x, vsock.virtio); });
+}
+
 void describe(XmlFields& x, DomainDevices& devices) {
   const auto each = [&x](const char* name, auto& list) { x.list(name, list, [&x](auto& device) { describe(x, device); }); };
   x.child("emulator", devices.emulator);
@@ -241,6 +251,7 @@ void describe(XmlFields& x, DomainDevices& devices) {
   each("controller", devices.controllers);
   each("interface", devices.interfaces);
   each("serial", devices.serials);
+  each("parallel", devices.parallels);
   each("console", devices.consoles);
   each("channel", devices.channels);
   each("input", devices.inputs);
@@ -251,12 +262,13 @@ void describe(XmlFields& x, DomainDevices& devices) {
   x.optional("memballoon", devices.memballoon, [&x](DomainBalloon& balloon) { describe(x, balloon); });
   each("rng", devices.rngs);
   each("panic", devices.panics);
+  each("vsock", devices.vsocks);
 }
 
 std::string_view element_of(const Device& device) {
-  constexpr auto kNames =
-      std::to_array<std::string_view>({"disk", "controller", "interface", "serial", "console", "channel", "input",
-                                       "graphics", "audio", "video", "watchdog", "memballoon", "rng", "panic"});
+  constexpr auto kNames = std::to_array<std::string_view>({"disk", "controller", "interface", "serial", "parallel",
+                                                           "console", "channel", "input", "graphics", "audio", "video",
+                                                           "watchdog", "memballoon", "rng", "panic", "vsock"});
   static_assert(kNames.size() == std::variant_size_v<Device>);
   return kNames[device.index()];
 }

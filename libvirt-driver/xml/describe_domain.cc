@@ -131,6 +131,21 @@ void sysinfo(XmlFields& x, std::optional<Sysinfo>& sysinfo) {
   });
 }
 
+// Without a text it is chosen when the domain is defined.
+void genid(XmlFields& x, std::optional<Uuid>& genid) {
+  x.optional("genid", genid, [&](Uuid& id) {
+    std::string text = x.reading() ? std::string() : print_uuid(id);
+    x.text(text);
+    if (x.reading() && !trimmed(text).empty()) {
+      const auto parsed = parse_uuid(text);
+      if (!parsed) {
+        x.wrong("", "malformed genid element: it must be a UUID, or empty");
+      }
+      id = parsed.value_or(Uuid{});
+    }
+  });
+}
+
 // Labels would come from a security driver, which there is none of.
 void no_labels(XmlFields& x) {
   std::vector<std::string> types;
@@ -154,6 +169,7 @@ void describe(XmlFields& x, DomainConfig& config) {
   }
   x.child("name", config.name);
   x.child("uuid", config.uuid);
+  genid(x, config.genid);
   x.child("title", config.title);
   x.child("description", config.description);
   x.verbatim("metadata", config.metadata);

@@ -10,7 +10,7 @@ namespace lodge {
 namespace {
 
 // Features that Lodge has not: libvirt's documents may say so. In libvirt's order.
-constexpr auto kOffFeatures = std::to_array<std::string_view>({"hap", "pvspinlock", "pmu", "vmport", "smm", "vmcoreinfo"});
+constexpr auto kOffFeatures = std::to_array<std::string_view>({"hap", "pvspinlock", "pmu", "vmport", "smm"});
 // The same with a list of switches inside; nothing of them is kept.
 constexpr auto kOffGroups = std::to_array<std::string_view>({"hyperv", "kvm"});
 
@@ -30,6 +30,18 @@ void off_features(XmlFields& x, Features& features) {
         features.off.emplace_back(name);
       }
     }
+  }
+}
+
+// Without a state it is on.
+void vmcoreinfo(XmlFields& x, OnOff& state) {
+  std::optional<OnOff> given;
+  if (state != OnOff::absent) {
+    given = state;
+  }
+  x.optional("vmcoreinfo", given, [&](OnOff& value) { x.attr("state", value); });
+  if (given) {
+    state = *given == OnOff::absent ? OnOff::on : *given;
   }
 }
 
@@ -137,6 +149,7 @@ void describe(XmlFields& x, Features& features) {
   features.apic_eoi = apic.value_or(OnOff::absent);
   x.flag("pae", features.pae);
   off_features(x, features);
+  vmcoreinfo(x, features.vmcoreinfo);
   off_groups(x);
 }
 

@@ -150,6 +150,7 @@ struct Features {
   bool apic = false;
   OnOff apic_eoi = OnOff::absent;
   bool pae = false;
+  OnOff vmcoreinfo = OnOff::absent;
   std::vector<std::string> off;  // features that are told to be off, in libvirt's order: "vmport"
   friend bool operator==(const Features&, const Features&) = default;
 };
@@ -253,6 +254,7 @@ struct DomainDevices {
   std::vector<DomainController> controllers;
   std::vector<DomainInterface> interfaces;
   std::vector<DomainSerial> serials;
+  std::vector<DomainParallel> parallels;
   std::vector<DomainConsole> consoles;
   std::vector<DomainChannel> channels;
   std::vector<DomainInput> inputs;
@@ -263,6 +265,7 @@ struct DomainDevices {
   std::optional<DomainBalloon> memballoon;
   std::vector<DomainRng> rngs;
   std::vector<DomainPanic> panics;
+  std::vector<DomainVsock> vsocks;
   friend bool operator==(const DomainDevices&, const DomainDevices&) = default;
 };
 
@@ -270,7 +273,8 @@ struct DomainConfig {
   std::string virt_type;  // "kvm"
   int32_t id = -1;        // of a running domain
   std::string name;
-  Uuid uuid{};  // all zero: not given
+  Uuid uuid{};                // all zero: not given
+  std::optional<Uuid> genid;  // virtual machine generation ID; all zero: to be chosen
   std::string title;
   std::string description;
   std::string metadata;         // "<metadata>...</metadata>" as it was given, indented for its place; "": none

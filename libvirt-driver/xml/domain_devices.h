@@ -43,6 +43,12 @@ struct DomainSerial : DeviceInfo {
   friend bool operator==(const DomainSerial&, const DomainSerial&) = default;
 };
 
+struct DomainParallel : DeviceInfo {
+  CharSource source;
+  std::optional<uint32_t> port;  // none: the next free one
+  friend bool operator==(const DomainParallel&, const DomainParallel&) = default;
+};
+
 enum class ConsoleTarget : uint8_t { absent, serial, virtio };
 LODGE_XML_WORDS(ConsoleTarget, "xen uml lxc openvz sclp sclplm", "", "serial", "virtio");
 struct DomainConsole : DeviceInfo {
@@ -176,8 +182,18 @@ struct DomainPanic : DeviceInfo {
   friend bool operator==(const DomainPanic&, const DomainPanic&) = default;
 };
 
-using Device =
-    std::variant<DomainDisk, DomainController, DomainInterface, DomainSerial, DomainConsole, DomainChannel, DomainInput,
-                 DomainGraphics, DomainAudio, DomainVideo, DomainWatchdog, DomainBalloon, DomainRng, DomainPanic>;
+enum class VsockModel : uint8_t { absent, virtio, transitional, non_transitional };
+LODGE_XML_WORDS(VsockModel, "", "", "virtio", "virtio-transitional", "virtio-non-transitional");
+struct DomainVsock : DeviceInfo {
+  VsockModel model = VsockModel::absent;
+  YesNo auto_cid = YesNo::absent;
+  std::optional<uint32_t> cid;  // of the guest, from 3; auto: live only
+  VirtioOptions virtio;
+  friend bool operator==(const DomainVsock&, const DomainVsock&) = default;
+};
+
+using Device = std::variant<DomainDisk, DomainController, DomainInterface, DomainSerial, DomainParallel, DomainConsole,
+                            DomainChannel, DomainInput, DomainGraphics, DomainAudio, DomainVideo, DomainWatchdog,
+                            DomainBalloon, DomainRng, DomainPanic, DomainVsock>;
 
 }  // namespace lodge

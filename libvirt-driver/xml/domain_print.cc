@@ -41,6 +41,10 @@ void drop_chosen(T& device) {
       device.source.path.clear();
       device.source.mode = SocketMode::absent;
     }
+  } else if constexpr (std::is_same_v<T, DomainVsock>) {
+    if (device.auto_cid == YesNo::yes) {
+      device.cid.reset();
+    }
   } else if constexpr (std::is_same_v<T, DomainGraphics>) {
     if (device.autoport == YesNo::yes && device.type == GraphicsType::spice) {
       device.port.reset();

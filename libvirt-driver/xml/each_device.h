@@ -17,6 +17,7 @@ void each_device(Devices& devices, F&& f) {
   all(devices.controllers);
   all(devices.interfaces);
   all(devices.serials);
+  all(devices.parallels);
   all(devices.consoles);
   all(devices.channels);
   all(devices.inputs);
@@ -29,6 +30,7 @@ void each_device(Devices& devices, F&& f) {
   }
   all(devices.rngs);
   all(devices.panics);
+  all(devices.vsocks);
 }
 
 }  // namespace lodge

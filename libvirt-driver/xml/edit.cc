@@ -20,6 +20,10 @@ auto& list_of(Devices& devices) {
     return devices.interfaces;
   } else if constexpr (std::is_same_v<T, DomainSerial>) {
     return devices.serials;
+  } else if constexpr (std::is_same_v<T, DomainParallel>) {
+    return devices.parallels;
+  } else if constexpr (std::is_same_v<T, DomainVsock>) {
+    return devices.vsocks;
   } else if constexpr (std::is_same_v<T, DomainConsole>) {
     return devices.consoles;
   } else if constexpr (std::is_same_v<T, DomainChannel>) {
@@ -79,6 +83,12 @@ bool matches(const DomainController& there, const DomainController& wanted) {
 bool matches(const DomainSerial& there, const DomainSerial& wanted) {
   return same_source(there.source, wanted.source) && same(there.target, wanted.target) &&
          (!wanted.port || there.port == wanted.port) && same_info(there, wanted);
+}
+bool matches(const DomainParallel& there, const DomainParallel& wanted) {
+  return same_source(there.source, wanted.source) && (!wanted.port || there.port == wanted.port) && same_info(there, wanted);
+}
+bool matches(const DomainVsock& there, const DomainVsock& wanted) {
+  return same(there.model, wanted.model) && (!wanted.cid || there.cid == wanted.cid) && same_info(there, wanted);
 }
 bool matches(const DomainConsole& there, const DomainConsole& wanted) {
   return same_source(there.source, wanted.source) && same(there.target, wanted.target) &&
@@ -170,6 +180,14 @@ Answer<void> add(DomainDevices& devices, DomainWatchdog watchdog) {
     return call_error(VIR_ERR_OPERATION_INVALID, "domain already has a watchdog");
   }
   devices.watchdogs.push_back(std::move(watchdog));
+  return {};
+}
+
+Answer<void> add(DomainDevices& devices, DomainVsock vsock) {
+  if (!devices.vsocks.empty()) {
+    return call_error(VIR_ERR_OPERATION_INVALID, "the domain already has a vsock device");
+  }
+  devices.vsocks.push_back(std::move(vsock));
   return {};
 }
 

@@ -46,7 +46,7 @@ bool is_pci(const T& device) {
   } else if constexpr (std::is_same_v<T, DomainWatchdog>) {
     return device.model == WatchdogModel::i6300esb;
   } else {
-    return std::is_same_v<T, DomainInterface> || std::is_same_v<T, DomainRng>;
+    return std::is_same_v<T, DomainInterface> || std::is_same_v<T, DomainRng> || std::is_same_v<T, DomainVsock>;
   }
 }
 
@@ -147,7 +147,8 @@ Answer<void> in_order(DomainDevices& devices, F&& f) {
   TRY_VOID(all(devices.videos));
   TRY_VOID(all(devices.inputs));
   TRY_VOID(all(devices.serials));
-  return all(devices.panics);
+  TRY_VOID(all(devices.panics));
+  return all(devices.vsocks);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ constexpr Ports kPorts[] = {
     {"ide", 0x376, 0x376},     {"floppy", 0x3f0, 0x3f5}, {"floppy", 0x3f7, 0x3f7},    {"floppy", 0x00, 0x0f},
     {"floppy", 0x81, 0x83},    {"vga", 0x3b4, 0x3b5},    {"vga", 0x3c0, 0x3cf},       {"vga", 0x3d4, 0x3da},
     {"vga", 0x1ce, 0x1d1},     {"pci", 0xcf8, 0xcff},    {"hotplug", 0xae00, 0xae0f}, {"debug", 0x402, 0x402},
-    {"lpt", 0x378, 0x37a},     {"cpus", 0xad00, 0xad0f},
+    {"lpt", 0x378, 0x37a},     {"lpt2", 0x278, 0x27a},   {"cpus", 0xad00, 0xad0f},
 };
 
 // PCI functions by class: base and sub-class.
@@ -108,6 +108,11 @@ extern "C" void guest_main(uint32_t, const MultibootInfo* info) {
       print("PCI class ", function.kind, ": ", function.device, " is wrong\n");
       CHECK(false);
     }
+  }
+  constexpr uint32_t kHpet = 0xfed00000;
+  if ((mmio_read<uint32_t>(kHpet) != 0xffffffff) != has_word(present, "hpet")) {
+    print("the HPET is wrong\n");
+    CHECK(false);
   }
   pass();
 }

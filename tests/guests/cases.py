@@ -380,7 +380,7 @@ def absent(run, machine, words=""):
     """What the machine was not given answers at no port and is no PCI function; each device brings its own and no other's."""
     run.run("absent", machine=machine, words=words)
     for name, options in {"com2": ["--serial", "file=" + run.path("com2")], "pvpanic": ["--panic"], "net": ["--net", "none"], "debug": ["--debug-console"],
-                          "disk": ["--disk", f"path={disk(run)}"], "usb": ["--usb", "xhci"]}.items():
+                          "disk": ["--disk", f"path={disk(run)}"], "usb": ["--usb", "xhci"], "fw_cfg": ["--vmcoreinfo"]}.items():
         run.run("absent", *options, machine=machine, words=f"{words} {name}")
 
 
@@ -388,5 +388,15 @@ def absent(run, machine, words=""):
 def absent_legacy(run):
     """The same for what only a pc has."""
     for name, options in {"ide": ["--disk", f"path={disk(run)},bus=ide"], "floppy": ["--floppy", "none"], "vga": ["--video", "vga"],
-                          "cpus": ["--cpus", "1,max=2"]}.items():
+                          "cpus": ["--cpus", "1,max=2"], "hpet": ["--clock", "hpet=on"], "lpt": ["--parallel", "null"],
+                          "lpt2": ["--parallel", "none", "--parallel", "null"]}.items():
         run.run("absent", *options, machine="pc", words=f"{PLAIN_PC} {name}")
+
+
+@case
+def platform(run):
+    options = ("--vmgenid", "11223344-5566-7788-99aa-bbccddeeff00", "--vmcoreinfo")
+    run.run("platform", *options)
+    run.run("platform", *options, "--clock", "hpet=on", "--parallel", "file=" + run.path("paper"), machine="pc", words="pc")
+    with open(run.path("paper"), "rb") as paper:
+        run.check(paper.read() == b"printed by nobody's driver\n", "the file has not what was printed")

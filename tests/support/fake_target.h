@@ -32,6 +32,8 @@ class FakeTarget final : public ControlTarget {
   [[nodiscard]] std::vector<Disk> disks() const override { return {{"disk0", "'a' (/b)", 512, 512, false, 3, {}}}; }
   [[nodiscard]] std::vector<CharDevice> char_devices() const override { return {{"serial0", "/dev/pts/1", true}}; }
   [[nodiscard]] std::optional<Balloon> balloon() const override { return std::nullopt; }
+  [[nodiscard]] std::optional<GenerationId> generation_id() const override { return GenerationId{"a-b", 4096}; }
+  [[nodiscard]] std::optional<CoreInfo> core_info() const override { return CoreInfo{true, 4096, 100}; }
   [[nodiscard]] std::vector<Net> nets() const override {
     return {{"net0", "52:54:00:00:00:01", true, "tap", "tap0", false, 1, 4}};
   }

@@ -75,8 +75,8 @@ class Placement {
 };
 
 // All tables from `base` upwards; returns where they end. Sizes do not depend on addresses. `facs`: where that one is,
-// outside of the rest (unless it is the first at `base`).
-uint64_t place(const AcpiConfig& config, uint64_t base, uint64_t facs, AcpiImage& image) {
+// outside of the rest (unless it is the first at `base`). `generation_page`: where the generation ID's page is.
+uint64_t place(const AcpiConfig& config, uint64_t base, uint64_t facs, uint64_t generation_page, AcpiImage& image) {
   const bool reduced = config.machine == AcpiMachine::microvm;
   image = {};
   image.rsdp = kAcpiRsdp;
@@ -99,6 +99,12 @@ uint64_t place(const AcpiConfig& config, uint64_t base, uint64_t facs, AcpiImage
   if (!reduced) {
     roots.push_back(placement.add(image, "WAET", acpi::waet()));
   }
+  if (config.hpet) {
+    roots.push_back(placement.add(image, "HPET", acpi::hpet(*config.hpet)));
+  }
+  if (config.generation_id) {
+    roots.push_back(placement.add(image, "SSDT", acpi::generation_id(config, generation_page)));
+  }
   const uint64_t rsdt = placement.add(image, "RSDT", acpi::rsdt(roots));
   const uint64_t xsdt = placement.add(image, "XSDT", acpi::xsdt(roots));
   image.tables.front().bytes = acpi::rsdp(rsdt, xsdt);
@@ -117,6 +123,10 @@ class LoaderScript {
   }
   void add_checksum(std::string_view file, uint32_t at, uint32_t start, uint32_t length) {
     finish(acpi::Writer().u32(3).text(file, kName, '\0').u32(at).u32(start).u32(length));
+  }
+  // The firmware tells us in `in` where `offset_there` of `to` is.
+  void write_pointer(std::string_view in, std::string_view to, uint32_t offset_there, uint8_t size) {
+    finish(acpi::Writer().u32(4).text(in, kName, '\0').text(to, kName, '\0').u32(0).u32(offset_there).u8(size));
   }
   [[nodiscard]] std::vector<std::byte> take() { return std::move(bytes_); }
 
@@ -138,9 +148,12 @@ Result<AcpiFiles> build_acpi_files(const AcpiConfig& config) {
   AcpiImage image;
   AcpiFiles files;
   LoaderScript script;
-  files.tables.resize(place(config, 0, 0, image));
+  files.tables.resize(place(config, 0, 0, 0, image));
   script.allocate(AcpiFiles::kTables, kFacsSize, LoaderScript::kHigh);
   script.allocate(AcpiFiles::kRsdp, kTableAlignment, LoaderScript::kBelowMiB);
+  if (config.generation_id) {
+    script.allocate(config.generation_id->file, kPageSize, LoaderScript::kHigh);
+  }
   const auto pointer = [&script](uint64_t at, uint8_t size) {
     script.add_pointer(AcpiFiles::kTables, static_cast<uint32_t>(at), size, AcpiFiles::kTables);
   };
@@ -158,6 +171,9 @@ Result<AcpiFiles> build_acpi_files(const AcpiConfig& config) {
       pointer(at + kFadtFacs, 4);
       pointer(at + kFadtDsdt, 4);
       pointer(at + kFadtDsdt64, 8);
+    } else if (table.signature == "SSDT") {
+      script.add_pointer(AcpiFiles::kTables, static_cast<uint32_t>(at) + acpi::kGenerationIdPointer, 4,
+                         config.generation_id->file);
     } else if (table.signature == "RSDT" || table.signature == "XSDT") {
       const uint8_t size = table.signature == "RSDT" ? 4 : 8;
       for (uint64_t entry = acpi::kHeaderSize; entry < table.bytes.size(); entry += size) {
@@ -173,6 +189,9 @@ Result<AcpiFiles> build_acpi_files(const AcpiConfig& config) {
       script.add_checksum(AcpiFiles::kTables, at + kHeaderChecksum, at, static_cast<uint32_t>(table.bytes.size()));
     }
   }
+  if (config.generation_id) {
+    script.write_pointer(config.generation_id->address_file, config.generation_id->file, AcpiGenerationId::kOffset, 8);
+  }
   files.rsdp[kRsdpChecksum] = std::byte{0};
   files.rsdp[kRsdpExtendedChecksum] = std::byte{0};
   script.add_checksum(AcpiFiles::kRsdp, kRsdpChecksum, 0, kRsdpFirstPart);
@@ -184,7 +203,7 @@ Result<AcpiFiles> build_acpi_files(const AcpiConfig& config) {
 Result<AcpiImage> build_acpi(const AcpiConfig& config, uint64_t low_ram_end) {
   TRY_VOID(validate(config));
   AcpiImage image;
-  const uint64_t end = place(config, kAcpiLowTables.value, kAcpiFacs.value, image);
+  const uint64_t end = place(config, kAcpiLowTables.value, kAcpiFacs.value, kGenerationIdPage.value, image);
   if (end <= kAcpiLowEnd) {
     return image;
   }
@@ -193,7 +212,7 @@ Result<AcpiImage> build_acpi(const AcpiConfig& config, uint64_t low_ram_end) {
     return fail("ACPI tables of {} KiB do not fit into the guest's memory; give it more", size / kKiB);
   }
   const uint64_t base = align_down(low_ram_end - size, kPageSize);
-  place(config, base, kAcpiFacs.value, image);
+  place(config, base, kAcpiFacs.value, kGenerationIdPage.value, image);
   image.high_base = base;
   image.high_size = low_ram_end - base;
   return image;

@@ -50,13 +50,25 @@ struct AcpiSerial {
   uint8_t irq = 4;
 };
 
+struct AcpiParallel {
+  uint16_t port = 0x378;
+  uint8_t irq = 7;
+};
+
+// The high precision event timer's registers, and the lower half of its capabilities.
+struct AcpiHpet {
+  static constexpr uint32_t kSize = 1024;
+  uint32_t base = 0;
+  uint32_t id = 0;
+};
+
 // The microvm's registers. Sleep and reset are one byte wide; the event register is 32 bits wide and cleared by reading.
 struct AcpiReduced {
   AcpiRegister sleep_control;  // guest writes (type << 2) | 0x20; type 5 is "off"
   AcpiRegister sleep_status;
   AcpiRegister reset;
   uint8_t reset_value = 1;
-  AcpiRegister event;      // bit 0: power button; bit 1: news of PCI slots; bit 2: of processors
+  AcpiRegister event;      // bit 0: power button; 1: news of PCI slots; 2: of processors; 3: another generation ID
   uint32_t event_gsi = 0;  // edge-triggered, active high
 };
 
@@ -66,7 +78,7 @@ struct AcpiFixed {
   uint16_t pm1a_control = 0x604;  // 2 bytes; S5 is sleep type 0
   uint16_t pm_timer = 0x608;      // 4 bytes, counts 32 bits
   uint16_t gpe0 = 0xafe0;         // status and enable halves
-  uint8_t gpe0_length = 4;        // event 1: news of PCI slots; 2: of processors
+  uint8_t gpe0_length = 4;        // event 1: news of PCI slots; 2: of processors; 3: another generation ID
   uint8_t sci = 9;                // level-triggered, active high at the IOAPIC
   uint8_t timer_gsi = 2;          // where the PIT's interrupt 0 arrives at the IOAPIC
   uint16_t smi_command = 0xb2;
@@ -78,6 +90,14 @@ struct AcpiFixed {
   AcpiRegister reset{AcpiSpace::io, 0xcf9};
   uint8_t reset_value = 6;
   bool floppy = false;
+};
+
+// A page in which the virtual machine generation ID lies, with zeros before it: firmware takes what a pointer points to for
+// a table otherwise. Without firmware it is at kGenerationIdPage.
+struct AcpiGenerationId {
+  static constexpr uint64_t kOffset = 40;
+  const char* file = "etc/vmgenid_guid";          // as firmware gets it,
+  const char* address_file = "etc/vmgenid_addr";  // and where it says where it put the ID
 };
 
 // Registers of processors that come and go (devices/legacy/cpu_hotplug/device.h): doublewords.
@@ -111,8 +131,11 @@ struct AcpiConfig {
   AcpiFixed fixed;                          // pc
   std::optional<AcpiPci> pci;
   std::vector<AcpiSerial> serial;
+  std::vector<AcpiParallel> parallel;
+  std::optional<AcpiHpet> hpet;
   std::optional<uint16_t> panic_port;  // pvpanic
   std::optional<uint16_t> fw_cfg_port;
+  std::optional<AcpiGenerationId> generation_id;
   uint32_t ioapic_gsi_base = 0;
 };
 

@@ -91,6 +91,16 @@ aml::Bytes isa_devices(const AcpiConfig& config) {
     append(out, device("RTC", join({name("_HID", eisa_id("PNP0B00")),
                                     name("_CRS", resources(join({io_ports(0x70, 2), isa_irq(8)})))})));
   }
+  for (size_t i = 0; i < config.parallel.size(); ++i) {
+    const AcpiParallel& port = config.parallel[i];
+    append(out, device(fmt::format("LPT{}", i + 1),
+                       join({name("_HID", eisa_id("PNP0400")), name("_UID", integer(i + 1)),
+                             name("_CRS", resources(join({io_ports(port.port, 8), isa_irq(port.irq)})))})));
+  }
+  if (config.hpet) {
+    append(out, device("HPET", join({name("_HID", eisa_id("PNP0103")), name("_UID", integer(0)),
+                                     name("_CRS", resources(memory32_fixed(true, config.hpet->base, AcpiHpet::kSize)))})));
+  }
   if (config.fixed.floppy) {
     append(out,
            device("FDC0",
@@ -151,7 +161,8 @@ aml::Bytes motherboard_resources(const AcpiConfig& config) {
   return device("MRES", join({name("_HID", eisa_id("PNP0C02")), name("_UID", integer(0)), name("_CRS", resources(taken))}));
 }
 
-aml::Bytes power_button_and_events(const AcpiReduced& reduced, bool hotplug, bool cpus) {
+aml::Bytes power_button_and_events(const AcpiConfig& config, bool hotplug, bool cpus) {
+  const AcpiReduced& reduced = config.reduced;
   const auto space = reduced.event.space == AcpiSpace::io ? RegionSpace::io : RegionSpace::memory;
   aml::Bytes on_event = join({
       store(path("ESEL"), local(0)),
@@ -162,6 +173,9 @@ aml::Bytes power_button_and_events(const AcpiReduced& reduced, bool hotplug, boo
   }
   if (cpus) {
     append(on_event, if_true(bit_and(local(0), integer(4)), cpus_look()));
+  }
+  if (config.generation_id) {
+    append(on_event, if_true(bit_and(local(0), integer(8)), generation_id_changed()));
   }
   return join({
       device("PWRB", join({name("_HID", eisa_id("PNP0C0C")), name("_UID", integer(0))})),
@@ -191,7 +205,7 @@ Bytes dsdt(const AcpiConfig& config) {
     append(system, isa_devices(config));
   }
   if (reduced) {
-    append(system, power_button_and_events(config.reduced, hotplug, cpus));
+    append(system, power_button_and_events(config, hotplug, cpus));
   }
   const uint64_t off = reduced ? 5 : 0;
   aml::Bytes all =

@@ -57,6 +57,11 @@ inline constexpr size_t kHeaderSize = 36;
 [[nodiscard]] Bytes srat(const AcpiConfig& config);
 [[nodiscard]] Bytes slit(const AcpiConfig& config);
 [[nodiscard]] Bytes waet();
+[[nodiscard]] Bytes hpet(const AcpiHpet& timer);
+// The generation ID's device, of a page at that address; and the notice that there is another ID.
+[[nodiscard]] Bytes generation_id(const AcpiConfig& config, uint64_t page);
+inline constexpr uint32_t kGenerationIdPointer = kHeaderSize + 6;  // where the address stands in its table
+[[nodiscard]] Bytes generation_id_changed();
 [[nodiscard]] Bytes xsdt(const std::vector<uint64_t>& addresses);
 [[nodiscard]] Bytes rsdt(const std::vector<uint64_t>& addresses);
 [[nodiscard]] Bytes rsdp(uint64_t rsdt_at, uint64_t xsdt_at);

@@ -235,6 +235,16 @@ Bytes slit(const AcpiConfig& config) {
 // Windows: the PM timer needs one read only.
 Bytes waet() { return table("WAET", 1, Writer().u32(2).take()); }
 
+// IA-PC HPET specification 1.0a, 3.2.4.
+Bytes hpet(const AcpiHpet& timer) {
+  Writer out;
+  out.u32(timer.id);
+  out.u8(0).u8(64).u8(0).u8(0).u64(timer.base);  // in memory
+  constexpr uint64_t kLeastTicks = 128;          // between two interrupts of a periodic timer
+  out.u8(0).u16(kLeastTicks).u8(0);
+  return table("HPET", 1, out.take());
+}
+
 Bytes xsdt(const std::vector<uint64_t>& addresses) {
   Writer out;
   for (const uint64_t at : addresses) {

@@ -28,10 +28,12 @@ enum Op : unsigned {
   kLocal0 = 0x60,
   kArg0 = 0x68,
   kStore = 0x70,
+  kAdd = 0x72,
   kShiftRight = 0x7a,
   kAnd = 0x7b,
   kOr = 0x7d,
   kNotify = 0x86,
+  kIndex = 0x88,
   kCreateDwordField = 0x8a,
   kLogicalNot = 0x92,
   kLogicalEqual = 0x93,
@@ -174,6 +176,12 @@ Bytes integer(uint64_t value) {
   return out;
 }
 
+Bytes dword(uint32_t value) {
+  Bytes out = raw({kDwordPrefix});
+  put(out, value, 4);
+  return out;
+}
+
 Bytes string(std::string_view text) {
   Bytes out = raw({kStringPrefix});
   for (const char c : text) {
@@ -263,6 +271,12 @@ Bytes bit_and(const Bytes& a, const Bytes& b, const Bytes& target) {
 Bytes bit_or(const Bytes& a, const Bytes& b, const Bytes& target) {
   return join({raw({kOr}), a, b, target.empty() ? raw({0}) : target});
 }
+Bytes add(const Bytes& a, const Bytes& b, const Bytes& target) {
+  return join({raw({kAdd}), a, b, target.empty() ? raw({kZero}) : target});
+}
+
+Bytes element(const Bytes& package, uint64_t index) { return join({raw({kIndex}), package, integer(index), raw({kZero})}); }
+
 Bytes shift_right(const Bytes& value, const Bytes& count) { return join({raw({kShiftRight}), value, count, raw({0})}); }
 Bytes equal(const Bytes& a, const Bytes& b) { return join({raw({kLogicalEqual}), a, b}); }
 Bytes logical_not(const Bytes& a) { return join({raw({kLogicalNot}), a}); }

@@ -23,6 +23,7 @@ void append(Bytes& to, const Bytes& more);
 
 // Data.
 [[nodiscard]] Bytes integer(uint64_t value);
+[[nodiscard]] Bytes dword(uint32_t value);  // always as long: where firmware puts another one
 [[nodiscard]] Bytes string(std::string_view text);
 [[nodiscard]] Bytes eisa_id(std::string_view id);  // "PNP0A08"
 [[nodiscard]] Bytes buffer(std::span<const std::byte> data);
@@ -56,7 +57,9 @@ struct FieldUnit {
 [[nodiscard]] Bytes store(const Bytes& value, const Bytes& target);
 [[nodiscard]] Bytes bit_and(const Bytes& a, const Bytes& b, const Bytes& target = {});  // empty target: result only
 [[nodiscard]] Bytes bit_or(const Bytes& a, const Bytes& b, const Bytes& target = {});
+[[nodiscard]] Bytes add(const Bytes& a, const Bytes& b, const Bytes& target = {});
 [[nodiscard]] Bytes shift_right(const Bytes& value, const Bytes& count);
+[[nodiscard]] Bytes element(const Bytes& package, uint64_t index);  // of a package in a local variable; a target, too
 [[nodiscard]] Bytes equal(const Bytes& a, const Bytes& b);
 [[nodiscard]] Bytes logical_not(const Bytes& a);
 [[nodiscard]] Bytes notify(const Bytes& object, const Bytes& value);

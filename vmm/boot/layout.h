@@ -4,7 +4,8 @@
 //   0x00000500  GDT            0x00010000  start info / Multiboot info, memory map, module list, strings (64 KiB)
 //   0x00007000  zero page      0x00020000  command line (64 KiB)
 //   0x00008000  boot stack     0x0009fc00  end of conventional memory
-//   0x00009000  page tables    0x000e0000  RSDP, FACS, ACPI tables when they fit    0x000f0000  SMBIOS
+//   0x00009000  page tables    0x000e0000  RSDP, FACS, ACPI tables when they fit; then the generation ID's page
+//   0x000f0000  SMBIOS
 //   0x00100000  kernel and upwards; initrd as high as possible; big ACPI tables at the top of low RAM
 #pragma once
 
@@ -29,9 +30,10 @@ inline constexpr uint64_t kLowMemoryEnd = 0x9fc00;       // then the extended BI
 inline constexpr Gpa kAcpiRsdp{0xe0000};
 inline constexpr Gpa kAcpiFacs{0xe0040};
 inline constexpr Gpa kAcpiLowTables{0xe0080};
-inline constexpr uint64_t kAcpiLowEnd = 0xf0000;
-inline constexpr Gpa kSmbiosEntry{0xf0000};    // 3.0 (64-bit) anchor
-inline constexpr Gpa kSmbiosEntry32{0xf0020};  // 2.8 anchor for old guests
+inline constexpr uint64_t kAcpiLowEnd = 0xef000;
+inline constexpr Gpa kGenerationIdPage{0xef000};  // acpi.h, AcpiGenerationId
+inline constexpr Gpa kSmbiosEntry{0xf0000};       // 3.0 (64-bit) anchor
+inline constexpr Gpa kSmbiosEntry32{0xf0020};     // 2.8 anchor for old guests
 inline constexpr Gpa kSmbiosTable{0xf0040};
 inline constexpr uint64_t kSmbiosEnd = 0xffff0;
 inline constexpr Gpa kResetVector{0xffff0};  // where a real-mode program jumps to reset the machine

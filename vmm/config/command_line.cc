@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "vmm/config/complete.h"
+#include "vmm/config/guid.h"
 #include "vmm/config/json.h"
 #include "vmm/config/options.h"
 
@@ -256,6 +257,11 @@ const std::array kOptions{
              r.config.serials.push_back(TRY(parse_char(v)));
              return {};
            }},
+    Option{"parallel", "file=PATH|pty|socket=PATH|stdio|null", "a parallel port (pc); may be repeated",
+           [](RunRequest& r, const std::string& v) -> Result<void> {
+             r.config.parallels.push_back(TRY(parse_char(v)));
+             return {};
+           }},
     Option{"console", "stdio|pty|file=PATH|socket=PATH", "virtio console",
            [](RunRequest& r, const std::string& v) -> Result<void> {
              r.config.console = TRY(parse_char(v));
@@ -272,9 +278,11 @@ const std::array kOptions{
     Option{"balloon", "on[,deflate_on_oom=,...]", "memory balloon", apply_enabled<BalloonSettings, &MachineConfig::balloon>},
     Option{"watchdog", "model=i6300esb|ib700[,action=,...]", "acts when the guest does not feed it",
            apply_enabled<WatchdogSettings, &MachineConfig::watchdog>},
+    Option{"vsock", "cid=N", "sockets between guest and host, at this address of the guest",
+           apply_enabled<VsockSettings, &MachineConfig::vsock>},
     Option{"smbios", "uuid=,manufacturer=,...", "SMBIOS system information",
            apply_part<SmbiosSettings, &MachineConfig::smbios>},
-    Option{"clock", "offset_seconds=N[,lost_ticks=]", "the battery-backed clock and the timer (pc)",
+    Option{"clock", "offset_seconds=N[,lost_ticks=][,hpet=on]", "the battery-backed clock and the timers (pc)",
            apply_part<ClockSettings, &MachineConfig::clock>},
     Option{"debug-console", "", "print bytes written to port 0x402",
            [](RunRequest& r, const std::string&) -> Result<void> {
@@ -289,6 +297,13 @@ const std::array kOptions{
     Option{"panic", "", "pvpanic device: the guest tells of its crash",
            [](RunRequest& r, const std::string&) -> Result<void> {
              r.config.panic = true;
+             return {};
+           }},
+    Option{"vmgenid", "UUID|auto", "generation ID: a guest that is a copy of another learns of it",
+           apply_text<&MachineConfig::vmgenid>},
+    Option{"vmcoreinfo", "", "the guest may say where its kernel's notes for a dump are",
+           [](RunRequest& r, const std::string&) -> Result<void> {
+             r.config.vmcoreinfo = true;
              return {};
            }},
     Option{"io-threads", "N", "I/O threads",
@@ -375,6 +390,7 @@ Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments
     drop("net", request.config.nets);
     drop("usb-device", request.config.usb_devices);
     drop("serial", request.config.serials);
+    drop("parallel", request.config.parallels);
     drop("channel", request.config.channels);
   }
   for (const Given& one : given) {
@@ -464,6 +480,29 @@ Result<void> check_roms(const std::vector<NetSettings>& nets) {
   return {};
 }
 
+Result<void> check_platform(const MachineConfig& config) {
+  const bool pc = config.machine == MachineKind::pc;
+  if (!pc && !config.parallels.empty()) {
+    return fail("only machine pc has parallel ports; use --machine pc");
+  }
+  if (!pc && config.clock.hpet) {
+    return fail("only machine pc has an HPET; use --machine pc, or leave hpet out");
+  }
+  if (!config.vmgenid.empty() && config.vmgenid != "auto" && !parse_guid(config.vmgenid)) {
+    return fail("the generation ID '{}' is neither a UUID nor 'auto'", config.vmgenid);
+  }
+  constexpr uint32_t kFirstCid = 3;  // below are the hypervisor, loopback and the host
+  if (config.vsock.enabled && config.vsock.cid < kFirstCid) {
+    return fail("vsock: the guest needs an address of its own, from {}; use --vsock cid=N", kFirstCid);
+  }
+  const VirtioSettings& virtio = config.vsock.virtio;
+  if (virtio.ring == RingLayout::packed || virtio.version == VirtioVersion::transitional ||
+      virtio.version == VirtioVersion::legacy) {
+    return fail("vsock: the kernel serves it, with split rings and virtio 1.0; leave ring and version out");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> validate(const MachineConfig& config) {
@@ -488,6 +527,7 @@ Result<void> validate(const MachineConfig& config) {
     TRY_VOID(check_net(net));
   }
   TRY_VOID(check_roms(completed.nets));
+  TRY_VOID(check_platform(config));
   if (!config.memory.cells.empty()) {
     uint64_t sum = 0;
     for (const NumaCell& cell : config.memory.cells) {
@@ -498,13 +538,13 @@ Result<void> validate(const MachineConfig& config) {
     }
   }
   size_t on_stdio = config.console.kind == CharKind::stdio ? 1 : 0;
-  for (const auto* list : {&config.serials, &config.channels}) {
+  for (const auto* list : {&config.serials, &config.parallels, &config.channels}) {
     for (const CharSettings& one : *list) {
       on_stdio += one.kind == CharKind::stdio ? 1 : 0;
     }
   }
   if (on_stdio > 1) {
-    return fail("standard input and output can serve one serial port, console or channel, not {}", on_stdio);
+    return fail("standard input and output can serve one serial or parallel port, console or channel, not {}", on_stdio);
   }
   for (const CharSettings& channel : config.channels) {
     if (channel.name.empty()) {

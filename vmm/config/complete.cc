@@ -37,6 +37,9 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
   if (config.usb.enabled && config.usb.model != UsbModel::piix3_uhci) {  // which is a part of the chipset
     users.push_back({"the USB controller", &config.usb.slot});
   }
+  if (config.vsock.enabled) {
+    users.push_back({"the vsock device", &config.vsock.slot});
+  }
   for (NetSettings& net : config.nets) {
     users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
   }
@@ -255,7 +258,7 @@ bool is_vcpu_id(std::string_view id) {
 }
 
 Result<void> check_ids(const MachineConfig& config) {
-  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0", "watchdog0"};
+  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0", "watchdog0", "vsock0"};
   const auto check = [&ids](const std::string& id) -> Result<void> {
     if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
       return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);

@@ -44,7 +44,7 @@ LODGE_WORDS(LostTicks, "delay", "discard");
 LODGE_WORDS(DiskError, "report", "ignore", "stop", "enospc");
 LODGE_WORDS(NetKind, "none", "tap", "user");
 LODGE_WORDS(NetModel, "virtio", "e1000", "rtl8139");
-LODGE_WORDS(CharKind, "none", "stdio", "pty", "file", "socket");
+LODGE_WORDS(CharKind, "none", "stdio", "pty", "file", "socket", "null");
 LODGE_WORDS(OnEvent, "destroy", "restart", "preserve");
 LODGE_WORDS(RingLayout, "split", "packed");
 LODGE_WORDS(VirtioVersion, "auto", "modern", "transitional", "legacy");
@@ -238,6 +238,15 @@ void describe(Visitor& v, UsbDeviceSettings& s) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, VsockSettings& s) {
+  v.field("enabled", "have sockets between guest and host", s.enabled);
+  v.field("cid", "the guest's address, from 3, which no other guest of the host has", s.cid, Bounds{0, 0xFFFF'FFFE});
+  v.field("vhost_fd", "inherited descriptor of /dev/vhost-vsock", s.vhost_fd);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
+  describe(v, s.virtio);
+}
+
+template <class Visitor>
 void describe(Visitor& v, SmbiosSettings& s) {
   v.field("uuid", "system UUID", s.uuid);
   v.field("manufacturer", "system manufacturer", s.manufacturer);
@@ -251,6 +260,7 @@ void describe(Visitor& v, ClockSettings& s) {
   v.field("lost_ticks",
           "ticks of the 8254 timer that the guest could not take yet: they come later (delay), or not (discard)",
           s.lost_ticks);
+  v.field("hpet", "have a high precision event timer", s.hpet);
 }
 
 template <class Visitor>
@@ -271,6 +281,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("disks", "disks", s.disks);
   v.field("nets", "network interfaces", s.nets);
   v.field("serials", "serial ports, COM1 first", s.serials);
+  v.field("parallels", "parallel ports, LPT1 first (pc)", s.parallels);
   v.field("console", "virtio console", s.console);
   v.field("channels", "named virtio channels", s.channels);
   v.field("virtio_serial", "the device that carries console and channels", s.virtio_serial);
@@ -280,11 +291,14 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("watchdog", "watchdog device", s.watchdog);
   v.field("usb", "USB controller", s.usb);
   v.field("usb_devices", "USB tablets, mice and keyboards", s.usb_devices);
+  v.field("vsock", "sockets between guest and host (vhost-vsock)", s.vsock);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
-  v.field("clock", "the battery-backed clock (pc)", s.clock);
+  v.field("clock", "the clocks of a pc", s.clock);
   v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);
   v.field("debug_exit", "a write to port 0xf4 ends the monitor with status (value << 1) | 1", s.debug_exit);
   v.field("panic", "pvpanic device: the guest tells of its crash through port 0x505", s.panic);
+  v.field("vmgenid", "virtual machine generation ID, a UUID (auto: a new one at each start; empty: none)", s.vmgenid);
+  v.field("vmcoreinfo", "the guest may say where its kernel's notes for a dump are (fw_cfg)", s.vmcoreinfo);
   v.field("io_threads", "I/O threads (0: chosen)", s.io_threads, Bounds{0, 64});
   v.field("on_poweroff", "when the guest switches itself off", s.on_poweroff);
   v.field("on_reboot", "when the guest resets itself", s.on_reboot);

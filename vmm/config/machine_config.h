@@ -27,7 +27,7 @@ enum class WatchdogModel : uint8_t { i6300esb, ib700 };
 enum class WatchdogAction : uint8_t { reset, shutdown, poweroff, pause, none, inject_nmi };
 enum class NetKind : uint8_t { none, tap, user };
 enum class NetModel : uint8_t { virtio, e1000, rtl8139 };
-enum class CharKind : uint8_t { none, stdio, pty, file, socket };
+enum class CharKind : uint8_t { none, stdio, pty, file, socket, null };
 enum class OnEvent : uint8_t { destroy, restart, preserve };
 enum class RingLayout : uint8_t { split, packed };
 enum class VirtioVersion : uint8_t { automatic, modern, transitional, legacy };
@@ -153,7 +153,7 @@ struct NetSettings {
   VirtioSettings virtio;
 };
 
-// A serial port or a console channel.
+// A serial or parallel port or a console channel. Kind none: there is none; null: what the guest writes goes nowhere.
 struct CharSettings {
   CharKind kind = CharKind::none;
   std::string path;     // file, socket, or
@@ -216,6 +216,15 @@ struct WatchdogSettings {
   uint32_t slot = 0;                              // i6300esb; 0: a free one
 };
 
+// Sockets between guest and host, served by the kernel (vhost-vsock).
+struct VsockSettings {
+  bool enabled = false;
+  uint32_t cid = 0;   // the guest's address, from 3
+  int vhost_fd = -1;  // of /dev/vhost-vsock; none: opened here
+  uint32_t slot = 0;
+  VirtioSettings virtio;
+};
+
 struct SmbiosSettings {
   std::string uuid;
   std::string manufacturer;
@@ -226,6 +235,7 @@ struct SmbiosSettings {
 struct ClockSettings {
   int64_t offset_seconds = 0;               // the guest's clock minus UTC
   LostTicks lost_ticks = LostTicks::delay;  // of the 8254 timer, while the guest does not take its interrupts
+  bool hpet = false;                        // the high precision event timer
 };
 
 // How large an inherited log may become, and where its text moves when it is full (base/rotating_file.h).
@@ -244,9 +254,10 @@ struct MachineConfig {
   BootSettings boot;
   std::vector<DiskSettings> disks;
   std::vector<NetSettings> nets;
-  std::vector<CharSettings> serials;   // COM1 and on
-  CharSettings console;                // virtio console port 0
-  std::vector<CharSettings> channels;  // named virtio ports
+  std::vector<CharSettings> serials;    // COM1 and on
+  std::vector<CharSettings> parallels;  // LPT1 and on
+  CharSettings console;                 // virtio console port 0
+  std::vector<CharSettings> channels;   // named virtio ports
   VirtioSerialSettings virtio_serial;
   RngSettings rng;
   BalloonSettings balloon;
@@ -254,11 +265,14 @@ struct MachineConfig {
   WatchdogSettings watchdog;
   UsbSettings usb;
   std::vector<UsbDeviceSettings> usb_devices;
+  VsockSettings vsock;
   SmbiosSettings smbios;
   ClockSettings clock;
   bool debug_console = false;  // port 0x402, to standard error
   bool debug_exit = false;     // port 0xf4: exit status (value << 1) | 1
   bool panic = false;          // pvpanic: the guest reports its crash through port 0x505
+  std::string vmgenid;         // generation ID, a UUID, or "auto": a new one at each start; empty: no such device
+  bool vmcoreinfo = false;     // the guest may say where its kernel's notes for a dump are
   uint32_t io_threads = 0;     // 0: chosen by vCPUs and queues
   OnEvent on_poweroff = OnEvent::destroy;
   OnEvent on_reboot = OnEvent::restart;

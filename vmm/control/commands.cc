@@ -184,6 +184,9 @@ constexpr std::array kCommands{
     Command{"query-stats", "counters of processors and devices", {}, query_stats},
     Command{"query-status", "whether the guest runs", {}, query_status},
     Command{"query-version", "the monitor's version", {}, query_version},
+    Command{
+        "query-vm-generation-id", "the generation ID, and where it is in the guest's memory", {}, query_vm_generation_id},
+    Command{"query-vmcoreinfo", "where the guest's kernel says that its note for dumps is", {}, query_vmcoreinfo},
     Command{"quit", "end the monitor at once, as pulling the plug", {}, quit},
     Command{"save", "write the guest to a file and go on (or end: quit)", kSave, save},
     Command{"screendump", "write what the screen shows into the file that getfd took, as a PPM image", kDescriptor,

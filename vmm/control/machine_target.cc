@@ -10,6 +10,7 @@
 #include "devices/virtio/console/device.h"
 #include "vmm/config/complete.h"
 #include "vmm/config/fields.h"
+#include "vmm/config/guid.h"
 #include "vmm/config/json.h"
 
 namespace lodge {
@@ -166,6 +167,8 @@ std::vector<ControlTarget::CharDevice> MachineTarget::char_devices() const {
   for (const auto& device : machine_.devices()) {
     if (auto* serial = dynamic_cast<Uart16550*>(device.get())) {
       all.push_back({std::string(device->id()), serial->backend().path(), serial->backend().is_open()});
+    } else if (auto* parallel = dynamic_cast<ParallelPort*>(device.get())) {
+      all.push_back({std::string(device->id()), parallel->backend().path(), parallel->backend().is_open()});
     } else if (auto* console = virtio_of<VirtioConsole>(device)) {
       for (size_t i = 0; i < console->port_count(); ++i) {
         all.push_back({fmt::format("{}.{}", device->id(), i), console->backend(i).path(), console->backend(i).is_open()});
@@ -173,6 +176,23 @@ std::vector<ControlTarget::CharDevice> MachineTarget::char_devices() const {
     }
   }
   return all;
+}
+
+std::optional<ControlTarget::GenerationId> MachineTarget::generation_id() const {
+  const VmGenId* device = machine_.generation_id();
+  if (device == nullptr) {
+    return std::nullopt;
+  }
+  return GenerationId{print_guid(memory_order(device->generation())), device->address()};
+}
+
+std::optional<ControlTarget::CoreInfo> MachineTarget::core_info() const {
+  const VmCoreInfo* device = machine_.vmcoreinfo();
+  if (device == nullptr) {
+    return std::nullopt;
+  }
+  const auto note = device->note();
+  return note ? CoreInfo{true, note->address, note->size} : CoreInfo{};
 }
 
 std::optional<ControlTarget::Balloon> MachineTarget::balloon() const {

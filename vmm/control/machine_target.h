@@ -38,6 +38,8 @@ class MachineTarget final : public ControlTarget {
   [[nodiscard]] std::vector<Disk> floppies() const;
   [[nodiscard]] std::vector<CharDevice> char_devices() const override;
   [[nodiscard]] std::optional<Balloon> balloon() const override;
+  [[nodiscard]] std::optional<GenerationId> generation_id() const override;
+  [[nodiscard]] std::optional<CoreInfo> core_info() const override;
   [[nodiscard]] std::vector<Net> nets() const override;
   [[nodiscard]] std::vector<IoThread> io_threads() const override;
   [[nodiscard]] Result<std::vector<std::byte>> read_memory(uint64_t address, uint64_t size) const override;

@@ -144,6 +144,28 @@ void query_balloon(CommandCall& call) {
   call.finish(writer);
 }
 
+void query_vm_generation_id(CommandCall& call) {
+  const auto id = call.target().generation_id();
+  if (!id) {
+    call.answer(fail("the guest has no generation ID; start it with --vmgenid"));
+    return;
+  }
+  JsonWriter writer;
+  writer.begin_object().member("guid", id->guid).member("address", id->address).end_object();
+  call.finish(writer);
+}
+
+void query_vmcoreinfo(CommandCall& call) {
+  const auto note = call.target().core_info();
+  if (!note) {
+    call.answer(fail("the guest has no place to tell of its notes; start it with --vmcoreinfo"));
+    return;
+  }
+  JsonWriter writer;
+  writer.begin_object().member("told", note->told).member("address", note->address).member("size", note->size).end_object();
+  call.finish(writer);
+}
+
 void query_all(CommandCall& call) {
   const ControlTarget& target = call.target();
   JsonWriter writer;

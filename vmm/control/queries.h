@@ -19,6 +19,8 @@ void query_save(CommandCall& call);
 void query_stats(CommandCall& call);
 void query_status(CommandCall& call);
 void query_version(CommandCall& call);
+void query_vm_generation_id(CommandCall& call);
+void query_vmcoreinfo(CommandCall& call);
 void pmemread(CommandCall& call);
 
 }  // namespace lodge

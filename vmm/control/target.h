@@ -76,6 +76,15 @@ class ControlTarget {
     uint64_t updated = 0;                                 // when it said so: seconds since the epoch; 0: never
     uint64_t period = 0;                                  // seconds between its reports; 0: it is not asked
   };
+  struct GenerationId {
+    std::string guid;      // as a UUID
+    uint64_t address = 0;  // in the guest's memory; 0: nowhere yet
+  };
+  struct CoreInfo {  // the guest's note for dumps of its memory
+    bool told = false;
+    uint64_t address = 0;
+    uint64_t size = 0;
+  };
   struct SaveProgress {
     std::string status;  // "none", "active", "completed", "failed"
     uint64_t done = 0;   // bytes of RAM looked at
@@ -100,6 +109,8 @@ class ControlTarget {
   [[nodiscard]] virtual std::vector<Disk> disks() const = 0;
   [[nodiscard]] virtual std::vector<CharDevice> char_devices() const = 0;
   [[nodiscard]] virtual std::optional<Balloon> balloon() const = 0;
+  [[nodiscard]] virtual std::optional<GenerationId> generation_id() const = 0;
+  [[nodiscard]] virtual std::optional<CoreInfo> core_info() const = 0;
   [[nodiscard]] virtual std::vector<Net> nets() const = 0;
   [[nodiscard]] virtual std::vector<IoThread> io_threads() const = 0;
   // Guest physical memory, as it is in this moment. Error: not all of it is RAM.

@@ -241,6 +241,18 @@ uint64_t KvmVm::tsc_khz() const {
   return khz > 0 ? static_cast<uint64_t>(khz) : 0;
 }
 
+Result<void> KvmVm::replace_pit(bool on) const {
+  kvm_pit_state2 pit{};
+  if (kvm_ioctl(fd_.get(), KVM_GET_PIT2, &pit) < 0) {
+    return fail_errno(errno, "read the 8254 timer");
+  }
+  pit.flags = on ? pit.flags | KVM_PIT_FLAGS_HPET_LEGACY : pit.flags & ~uint32_t{KVM_PIT_FLAGS_HPET_LEGACY};
+  if (kvm_ioctl(fd_.get(), KVM_SET_PIT2, &pit) < 0) {
+    return fail_errno(errno, "{} the 8254 timer's interrupt", on ? "take" : "give back");
+  }
+  return {};
+}
+
 Result<void> KvmVm::map_memory(const GuestMemory& memory) {
   uint32_t slot = 0;
   for (const MemoryRegion& region : memory.regions()) {

@@ -35,6 +35,8 @@ class KvmVm final : public MsiFactory, public Doorbells {
 
   // Frequency of a vCPU's time stamp counter when nothing else is asked for; 0: the kernel does not say.
   [[nodiscard]] uint64_t tsc_khz() const;
+  // An HPET takes the 8254's interrupt, or gives it back. Any thread.
+  [[nodiscard]] Result<void> replace_pit(bool on) const;
 
   // Makes the regions of `memory` the guest's RAM. May run beside the rest of the set-up, on any one thread.
   [[nodiscard]] Result<void> map_memory(const GuestMemory& memory);

@@ -163,7 +163,24 @@ Result<FwCfgItems> firmware_items(const MachineConfig& config, const Topology& t
   for (const FirmwareFile& file : extras.files) {
     items.add_file(file.name, file.bytes);
   }
+  if (extras.generation_id != nullptr) {
+    std::vector<std::byte> page(VmGenId::kIdFileSize);
+    std::ranges::copy(std::as_bytes(std::span(extras.generation_id->generation())), page.begin() + VmGenId::kIdOffset);
+    items.add_file(VmGenId::kIdFile, std::move(page));
+    items.add_file(VmGenId::kAddressFile, *extras.generation_id);
+  }
+  if (extras.vmcoreinfo != nullptr) {
+    items.add_file(VmCoreInfo::kFile, *extras.vmcoreinfo);
+  }
   add_kernel(items, config, extras);
+  return items;
+}
+
+FwCfgItems kernel_items(VmCoreInfo* vmcoreinfo) {
+  FwCfgItems items;
+  if (vmcoreinfo != nullptr) {
+    items.add_file(VmCoreInfo::kFile, *vmcoreinfo);
+  }
   return items;
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "devices/legacy/fw_cfg/device.h"
+#include "devices/legacy/vmcoreinfo/device.h"
+#include "devices/legacy/vmgenid/device.h"
 #include "vmm/boot/acpi.h"
 #include "vmm/boot/smbios.h"
 #include "vmm/config/machine_config.h"
@@ -22,9 +24,14 @@ struct FirmwareExtras {
   std::span<const std::byte> kernel;
   std::span<const std::byte> initrd;
   std::vector<FirmwareFile> files;
+  VmGenId* generation_id = nullptr;  // null: there is none, as below
+  VmCoreInfo* vmcoreinfo = nullptr;
 };
 [[nodiscard]] Result<FwCfgItems> firmware_items(const MachineConfig& config, const Topology& topology,
                                                 const AcpiConfig& acpi, const FirmwareExtras& extras);
+
+// What fw_cfg offers where a kernel is started directly.
+[[nodiscard]] FwCfgItems kernel_items(VmCoreInfo* vmcoreinfo);
 
 // Devices with a place in the boot order, first to last, as firmware names them: one line each. Empty: none has one.
 [[nodiscard]] std::string boot_order(const MachineConfig& config);

@@ -99,12 +99,12 @@ Result<void> MachineBuilder::build() {
   });
   TRY_VOID(create_loops());
   TRY_VOID(create_root());
+  machine_.power_on_irqchip_ = TRY(save_irqchip(*machine_.vm_));  // before devices that go on from a saved state change it
   TRY_VOID(create_devices());
   TRY_VOID(create_vcpus());
   TRY_VOID(coalesce_writes());
   mapper.join();
   TRY_VOID(mapped);
-  machine_.power_on_irqchip_ = TRY(save_irqchip(*machine_.vm_));
   forget_descriptors(machine_.config_);  // they are the devices' now
   machine_.note_removable();
   return restore_ != nullptr ? restore_state() : machine_.load_boot_state();
@@ -195,6 +195,9 @@ Result<void> MachineBuilder::create_loops() {
     }
   }
   machine_.loops_ = std::make_unique<LoopPool>(std::move(loops));
+  if (config_.clock.hpet) {
+    machine_.clock_line_ = std::make_unique<LegacyLine>(machine_.vm_->line(Hpet::kClockGsi));
+  }
   Machine* machine = &machine_;
   machine_.env_ = std::make_unique<DeviceEnv>(DeviceEnv{
       .memory = *machine_.memory_,
@@ -204,7 +207,10 @@ Result<void> MachineBuilder::create_loops() {
       .doorbells = *machine_.vm_,
       .control = machine_.control_,
       .loops = *machine_.loops_,
-      .line = [machine](uint32_t gsi) -> IrqLine& { return machine->vm_->line(gsi); },
+      .line = [machine](uint32_t gsi) -> IrqLine& {
+        const bool shared = gsi == Hpet::kClockGsi && machine->clock_line_;
+        return shared ? *machine->clock_line_ : machine->vm_->line(gsi);
+      },
       .power = [machine](PowerEvent event, int code) { machine->power_event(event, code); },
   });
   return {};
@@ -291,6 +297,12 @@ void MachineBuilder::prepare_kernel_boot() {
     const bool microvm = config.machine == MachineKind::microvm;
     const AcpiImage tables = TRY_CONTEXT(build_acpi(acpi, low_ram_end(ram)), "ACPI tables");
     TRY_VOID(write_acpi(*machine->memory_, tables));
+    if (machine->generation_id_ != nullptr) {
+      TRY_VOID(machine->generation_id_->place(Gpa{kGenerationIdPage.value + VmGenId::kIdOffset}));
+    }
+    if (machine->fw_cfg_ != nullptr) {
+      machine->fw_cfg_->offer(kernel_items(machine->vmcoreinfo_));
+    }
     TRY_VOID(write_smbios(*machine->memory_, TRY_CONTEXT(build_smbios(smbios_config(config, topology)), "SMBIOS tables")));
     TRY_VOID(write_reset_vector(*machine->memory_));
     BootFiles files{machine->kernel_.bytes(), machine->initrd_.bytes(), config.boot.command_line, {}};
@@ -330,6 +342,8 @@ Result<void> MachineBuilder::restore_state() {
   }
   if (firmware()) {
     TRY(machine_.prepare_boot_());  // touches no memory: what firmware may ask for
+  } else if (machine_.fw_cfg_ != nullptr) {
+    machine_.fw_cfg_->offer(kernel_items(machine_.vmcoreinfo_));
   }
   machine_.status_ = MachineStatus::paused;
   return state.check_all_used();

@@ -44,6 +44,13 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_disks();
   [[nodiscard]] Result<void> add_keyboard();
   [[nodiscard]] Result<void> add_watchdog();
+  // builder_platform.cc
+  [[nodiscard]] Result<void> add_platform();
+  [[nodiscard]] Result<void> add_generation_id();
+  [[nodiscard]] Result<void> add_hpet();
+  [[nodiscard]] Result<void> add_parallels();
+  [[nodiscard]] Result<void> add_vsock();
+  void describe_platform(AcpiConfig& acpi) const;
   [[nodiscard]] Result<void> add_video();
   [[nodiscard]] Result<void> add_usb();
   [[nodiscard]] Result<void> coalesce_writes();

@@ -24,7 +24,8 @@ constexpr std::chrono::seconds kLockPatience(1);  // the process that has the im
 
 Result<std::unique_ptr<CharBackend>> open_other_side(const CharSettings& settings) {
   switch (settings.kind) {
-    case CharKind::none: return make_null_char();
+    case CharKind::none:
+    case CharKind::null: return make_null_char();
     case CharKind::stdio: return open_stdio_char();
     case CharKind::pty: return open_pty_char();
     case CharKind::file:
@@ -122,10 +123,12 @@ Result<void> MachineBuilder::create_devices() {
   if (config_.panic) {
     TRY_VOID(add(PvPanicSpec{}));
   }
+  TRY_VOID(add_platform());
   TRY_VOID(add_watchdog());
   TRY_VOID(add_serials());
   TRY_VOID(add_video());
   TRY_VOID(add_small_virtio());
+  TRY_VOID(add_vsock());
   TRY_VOID(add_nets());
   TRY_VOID(add_ide());
   return add_disks();
@@ -454,10 +457,8 @@ AcpiConfig MachineBuilder::acpi_config() const {
     acpi.fixed.pm_timer = kUefiPmBase + (FixedPower::kTimer - FixedPower::kPm1Event);
   }
   acpi.fixed.vga = config_.video.enabled;
-  acpi.fixed.floppy = machine_.floppy_ != nullptr;
-  if (firmware()) {
-    acpi.fw_cfg_port = FwCfg::kPort;
-  }
+  acpi.fixed.floppy = std::ranges::find(config_.disks, "fdc", &DiskSettings::bus) != config_.disks.end();  // made later
+  describe_platform(acpi);
   if (config_.panic) {
     acpi.panic_port = PvPanic::kPort;
   }

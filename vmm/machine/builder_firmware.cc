@@ -88,8 +88,9 @@ void MachineBuilder::prepare_firmware_boot() {
     if (machine->config_.firmware.kind == FirmwareKind::uefi && acpi.pci->window64.base < machine->address_end_) {
       acpi.pci->window64.size = machine->address_end_ - acpi.pci->window64.base;
     }
-    machine->fw_cfg_->offer(TRY(firmware_items(
-        machine->config_, topology, acpi, {machine->kernel_.bytes(), machine->initrd_.bytes(), machine->option_roms_})));
+    machine->fw_cfg_->offer(TRY(firmware_items(machine->config_, topology, acpi,
+                                               {machine->kernel_.bytes(), machine->initrd_.bytes(), machine->option_roms_,
+                                                machine->generation_id_, machine->vmcoreinfo_})));
     return std::nullopt;  // the processor begins in the firmware
   };
 }

@@ -25,6 +25,8 @@ inline constexpr uint64_t kPciWindow64Size = 64 * kGiB;
 
 inline constexpr uint16_t kSerialPorts[] = {0x3F8, 0x2F8, 0x3E8, 0x2E8};
 inline constexpr uint8_t kSerialIrqs[] = {4, 3, 4, 3};
+inline constexpr uint16_t kParallelPorts[] = {0x378, 0x278};  // pc
+inline constexpr uint8_t kParallelIrqs[] = {7, 5};
 
 inline constexpr uint32_t kReducedEventGsi = 9;
 inline constexpr uint32_t kSciGsi = 9;

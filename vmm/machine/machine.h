@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/io/loop_thread.h"
+#include "devices/chipset/hpet/legacy_line.h"
 #include "devices/input/router.h"
 #include "devices/legacy/power/device.h"
 #include "devices/pci/root.h"
@@ -150,6 +151,9 @@ class Machine {
   void on_pointer_change(std::function<void()> fn) { on_pointer_change_ = std::move(fn); }
   // The USB controller, or null.
   [[nodiscard]] UsbController* usb() const { return usb_; }
+  // The generation ID's device, and the file for notes of a crashed kernel, or null.
+  [[nodiscard]] const VmGenId* generation_id() const { return generation_id_; }
+  [[nodiscard]] const VmCoreInfo* vmcoreinfo() const { return vmcoreinfo_; }
   [[nodiscard]] std::string serial_path(size_t index) const;
   void emit(const MachineEvent& event) const;
 
@@ -218,6 +222,7 @@ class Machine {
   std::vector<int> io_thread_ids_;
   std::unique_ptr<LoopPool> loops_;
   std::unique_ptr<DeviceEnv> env_;
+  std::unique_ptr<LegacyLine> clock_line_;     // with an HPET
   std::unique_ptr<FirmwareMap> firmware_map_;  // null: a kernel is booted directly
   std::unique_ptr<PirqRouter> pirqs_;          // with firmware
   std::unique_ptr<PciRoot> root_;
@@ -235,6 +240,8 @@ class Machine {
   std::function<void()> on_pointer_change_;
   PciHotplug* hotplug_ = nullptr;
   FwCfg* fw_cfg_ = nullptr;
+  VmGenId* generation_id_ = nullptr;
+  VmCoreInfo* vmcoreinfo_ = nullptr;
   Piix3Ide* ide_ = nullptr;             // null: no drive is on its bus
   FloppyController* floppy_ = nullptr;  // null: there is no drive
   CpuHotplug* cpu_hotplug_ = nullptr;   // null: vCPUs do not come or go

@@ -106,6 +106,8 @@ constexpr uint32_t kVcpuRequests[] = {request(KVM_RUN),
                                       request(KVM_GET_REGS),
                                       request(KVM_GET_SREGS),
                                       request(KVM_SET_USER_MEMORY_REGION),  // the host bridge's RAM and ROM below 1 MiB
+                                      request(KVM_GET_PIT2),                // the HPET takes the 8254's interrupt
+                                      request(KVM_SET_PIT2),
                                       request(KVM_NMI),
                                       request(TUNSETOFFLOAD),
                                       request(TUNSETQUEUE),
@@ -134,6 +136,7 @@ constexpr uint32_t kIoRequests[] = {request(KVM_IRQ_LINE),
                                     request(VHOST_SET_VRING_KICK),
                                     request(VHOST_SET_VRING_CALL),
                                     request(VHOST_NET_SET_BACKEND),
+                                    request(VHOST_VSOCK_SET_RUNNING),
                                     request(BLKGETSIZE64)};
 
 constexpr uint32_t kControlRequests[] = {
@@ -150,7 +153,7 @@ constexpr uint32_t kControlRequests[] = {
     request(TUNSETVNETHDRSZ), request(TCGETS), request(TCSETS), request(TCSETSW), request(TCSETSF),
     request(VHOST_SET_FEATURES), request(VHOST_SET_MEM_TABLE), request(VHOST_SET_VRING_NUM), request(VHOST_SET_VRING_BASE),
     request(VHOST_GET_VRING_BASE), request(VHOST_SET_VRING_ADDR), request(VHOST_SET_VRING_KICK),
-    request(VHOST_SET_VRING_CALL), request(VHOST_NET_SET_BACKEND),
+    request(VHOST_SET_VRING_CALL), request(VHOST_NET_SET_BACKEND), request(VHOST_VSOCK_SET_RUNNING),
     // Disks and NICs that are plugged in.
     request(VHOST_SET_OWNER), request(VHOST_GET_FEATURES), request(TUNGETIFF), request(TUNSETVNETLE), request(SIOCGIFMTU),
     request(BLKSSZGET), request(BLKPBSZGET), request(BLKIOOPT), request(BLKROGET), request(BLKGETSIZE64)};

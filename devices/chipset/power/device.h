@@ -28,6 +28,7 @@ class FixedPower final : public PowerDevice, public PciFunction {
   static constexpr uint16_t kGpe0 = 0xAFE0;
   static constexpr unsigned kHotplugGpe = 1;  // bit of the status: the method _E01
   static constexpr unsigned kCpuGpe = 2;      // the method _E02
+  static constexpr unsigned kGenerationGpe = 3;
   static constexpr uint16_t kSmiCommand = 0xB2;
   static constexpr uint16_t kKeyboardCommand = 0x64;
   static constexpr uint8_t kAcpiEnable = 0xF1;
@@ -41,6 +42,7 @@ class FixedPower final : public PowerDevice, public PciFunction {
   void press_power_button() override;
   void announce_hotplug() override { raise(kHotplugGpe); }
   void announce_cpus() override { raise(kCpuGpe); }
+  void announce_generation() override { raise(kGenerationGpe); }
   void save(StateWriter& out) const override;
   void reset() override;
   void config_write(uint16_t offset, uint8_t size, uint32_t value) override;

@@ -22,6 +22,25 @@ constexpr uint64_t kZerosBehind = kPageSize;  // past an item's end
 
 uint64_t swap(uint64_t value, size_t size) { return __builtin_bswap64(value) >> (64 - 8 * size); }
 
+// The bytes of an item. What may change meanwhile is copied.
+class ItemBytes {
+ public:
+  ItemBytes(const FwCfgItems& items, uint16_t key) : bytes_(items.find(key)) {
+    if (const FwCfgFile* const file = items.find_file(key)) {
+      const auto whole = std::span(copy_).first(std::min(file->size(), copy_.size()));
+      file->read(whole);
+      bytes_ = whole;
+    }
+  }
+  ItemBytes(const ItemBytes&) = delete;
+  ItemBytes& operator=(const ItemBytes&) = delete;
+  [[nodiscard]] std::span<const std::byte> get() const { return bytes_; }
+
+ private:
+  std::array<std::byte, FwCfgFile::kMaxSize> copy_{};
+  std::span<const std::byte> bytes_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<FwCfg>> FwCfg::create(const DeviceEnv& env, const StateReader* saved) {
@@ -51,7 +70,8 @@ uint64_t FwCfg::io_read(IoAccess access) {
     return 0;
   }
   const Lock lock(mutex_);
-  const auto item = items_->find(state_.selected);
+  const ItemBytes bytes(*items_, state_.selected);
+  const auto item = bytes.get();
   return state_.offset < item.size() ? std::to_integer<uint64_t>(item[state_.offset++]) : 0;
 }
 
@@ -97,7 +117,7 @@ void FwCfg::transfer(Gpa request) {
       state_.offset = 0;
     }
     if ((control & (kRead | kSkip | kWrite)) == kSkip) {
-      const uint64_t end = items->find(state_.selected).size();
+      const uint64_t end = ItemBytes(*items, state_.selected).get().size();
       state_.offset = static_cast<uint32_t>(std::min(end, uint64_t{state_.offset} + length));
     }
   }
@@ -105,7 +125,7 @@ void FwCfg::transfer(Gpa request) {
   if ((control & kRead) != 0) {
     good = read_item(*items, address, length);
   } else if ((control & kWrite) != 0) {
-    good = false;  // nothing here can be written
+    good = write_item(*items, address, length);
   }
   const auto answer = static_cast<uint32_t>(swap(good ? 0 : kError, 4));
   if (!memory_.write(request, answer)) {
@@ -114,10 +134,16 @@ void FwCfg::transfer(Gpa request) {
 }
 
 bool FwCfg::read_item(const FwCfgItems& items, uint64_t to, uint32_t length) {
+  uint16_t key = 0;
+  {
+    const Lock lock(mutex_);
+    key = state_.selected;
+  }
+  const ItemBytes bytes(items, key);
   std::span<const std::byte> part;
   {
     const Lock lock(mutex_);
-    const auto item = items.find(state_.selected);
+    const auto item = bytes.get();
     const size_t from = std::min<size_t>(state_.offset, item.size());
     part = item.subspan(from, std::min<size_t>(length, item.size() - from));
     state_.offset = static_cast<uint32_t>(from + part.size());
@@ -129,6 +155,29 @@ bool FwCfg::read_item(const FwCfgItems& items, uint64_t to, uint32_t length) {
   }
   return (part.empty() || memory_.write_bytes(Gpa{to}, part)) &&
          (behind == 0 || memory_.fill(Gpa{to + part.size()}, behind, std::byte{0}));
+}
+
+// Only whole: what does not fit into the file is refused.
+bool FwCfg::write_item(const FwCfgItems& items, uint64_t from, uint32_t length) {
+  FwCfgFile* file = nullptr;
+  size_t offset = 0;
+  {
+    const Lock lock(mutex_);
+    file = items.find_file(state_.selected);
+    offset = state_.offset;
+    if (file == nullptr || !range_fits(offset, length, std::min(file->size(), FwCfgFile::kMaxSize))) {
+      return false;
+    }
+    state_.offset = static_cast<uint32_t>(offset + length);
+  }
+  std::array<std::byte, FwCfgFile::kMaxSize> raw{};
+  const auto part = std::span(raw).first(length);
+  if (!memory_.read_bytes(Gpa{from}, part)) {
+    guest_warning(warnings_, "fw-cfg", "{} bytes at {:#x}, which are to be written, are not in memory", length, from);
+    return false;
+  }
+  file->write(offset, part);
+  return true;
 }
 
 void FwCfg::save(StateWriter& out) const {

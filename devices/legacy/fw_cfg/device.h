@@ -1,5 +1,5 @@
 // FwCfg: the device through which firmware is told of its machine (the interface is QEMU's "fw_cfg", documented with it):
-// numbered items, some of them files with a name, read byte by byte or by DMA. Nothing can be written.
+// numbered items, some of them files with a name, read byte by byte or by DMA. A few files can be written by DMA, too.
 //
 //   0x510  W   16 bits: selects an item      0x511  R  its next byte; past its end zeros
 //   0x514  RW  64 bits, big-endian: the address of a request in guest memory; writing the lower half starts it
@@ -53,6 +53,17 @@ inline constexpr uint16_t kIrq0Override = 0x8002;
 inline constexpr size_t kMaxName = 55;  // with a zero behind it
 }  // namespace fw_cfg
 
+// A file that the guest may write, kept by whoever offers it, who outlives the device. Any vCPU thread.
+class FwCfgFile {
+ public:
+  static constexpr size_t kMaxSize = 64;
+  virtual ~FwCfgFile() = default;
+  [[nodiscard]] virtual size_t size() const = 0;  // at most kMaxSize, always the same
+  virtual void read(std::span<std::byte> whole) const = 0;
+  // A part of it, which lies inside.
+  virtual void write(size_t offset, std::span<const std::byte> part) = 0;
+};
+
 // What is offered.
 class FwCfgItems {
  public:
@@ -65,20 +76,27 @@ class FwCfgItems {
   // Files come into the directory by name; a second one of the same name takes the first one's place.
   void add_file(std::string_view name, std::vector<std::byte> bytes);
   void add_number_file(std::string_view name, uint64_t value, size_t size);
+  void add_file(std::string_view name, FwCfgFile& file);
   // Numbers the files and writes the directory. Last.
   void finish();
+  // Nothing when there is no such item, or when it is a file that can be written.
   [[nodiscard]] std::span<const std::byte> find(uint16_t key) const;
+  // Null: it is none that can be written.
+  [[nodiscard]] FwCfgFile* find_file(uint16_t key) const;
 
  private:
   struct Item {
     uint16_t key = 0;
     std::vector<std::byte> bytes;
     std::span<const std::byte> view;  // when there are no bytes
+    FwCfgFile* file = nullptr;        // instead of both
   };
   struct File {
     std::string name;
     std::vector<std::byte> bytes;
+    FwCfgFile* file = nullptr;  // instead
   };
+  void put_file(File file);
   Item& at(uint16_t key);
   std::vector<Item> items_;
   std::vector<File> files_;
@@ -105,6 +123,7 @@ class FwCfg final : public Device, public IoHandler {
   explicit FwCfg(const DeviceEnv& env) : memory_(env.memory), items_(std::make_shared<const FwCfgItems>()) {}
   void transfer(Gpa request);
   [[nodiscard]] bool read_item(const FwCfgItems& items, uint64_t to, uint32_t length);
+  [[nodiscard]] bool write_item(const FwCfgItems& items, uint64_t from, uint32_t length);
 
   const GuestMemory& memory_;
   Bus::Registration mapping_;

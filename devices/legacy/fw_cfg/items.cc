@@ -31,10 +31,10 @@ FwCfgItems::FwCfgItems() {
 FwCfgItems::Item& FwCfgItems::at(uint16_t key) {
   const auto it = std::ranges::find(items_, key, &Item::key);
   if (it != items_.end()) {
-    *it = Item{key, {}, {}};
+    *it = Item{key, {}, {}, nullptr};
     return *it;
   }
-  return items_.emplace_back(Item{key, {}, {}});
+  return items_.emplace_back(Item{key, {}, {}, nullptr});
 }
 
 void FwCfgItems::set(uint16_t key, std::vector<std::byte> bytes) { at(key).bytes = std::move(bytes); }
@@ -50,15 +50,21 @@ void FwCfgItems::set_text(uint16_t key, std::string_view text) {
 
 void FwCfgItems::set_view(uint16_t key, std::span<const std::byte> bytes) { at(key).view = bytes; }
 
-void FwCfgItems::add_file(std::string_view name, std::vector<std::byte> bytes) {
-  name = name.substr(0, fw_cfg::kMaxName);
-  const auto it = std::ranges::find(files_, name, &File::name);
+void FwCfgItems::put_file(File file) {
+  file.name.resize(std::min(file.name.size(), fw_cfg::kMaxName));
+  const auto it = std::ranges::find(files_, file.name, &File::name);
   if (it != files_.end()) {
-    it->bytes = std::move(bytes);
+    *it = std::move(file);
   } else {
-    files_.push_back({std::string(name), std::move(bytes)});
+    files_.push_back(std::move(file));
   }
 }
+
+void FwCfgItems::add_file(std::string_view name, std::vector<std::byte> bytes) {
+  put_file({std::string(name), std::move(bytes), nullptr});
+}
+
+void FwCfgItems::add_file(std::string_view name, FwCfgFile& file) { put_file({std::string(name), {}, &file}); }
 
 void FwCfgItems::add_number_file(std::string_view name, uint64_t value, size_t size) {
   add_file(name, little_endian(value, size));
@@ -70,13 +76,15 @@ void FwCfgItems::finish() {
   append_be(directory, files_.size(), 4);
   uint16_t key = fw_cfg::kFirstFile;
   for (File& file : files_) {
-    append_be(directory, file.bytes.size(), 4);
+    append_be(directory, file.file != nullptr ? file.file->size() : file.bytes.size(), 4);
     append_be(directory, key, 2);
     append_be(directory, 0, 2);
     const auto name = bytes_of(file.name);
     directory.insert(directory.end(), name.begin(), name.end());
     directory.resize(directory.size() + fw_cfg::kMaxName + 1 - name.size());
-    set(key++, std::move(file.bytes));
+    Item& item = at(key++);
+    item.bytes = std::move(file.bytes);
+    item.file = file.file;
   }
   files_.clear();
   set(fw_cfg::kDirectory, std::move(directory));
@@ -88,6 +96,11 @@ std::span<const std::byte> FwCfgItems::find(uint16_t key) const {
     return {};
   }
   return it->bytes.empty() ? it->view : std::span<const std::byte>(it->bytes);
+}
+
+FwCfgFile* FwCfgItems::find_file(uint16_t key) const {
+  const auto it = std::ranges::find(items_, key, &Item::key);
+  return it == items_.end() ? nullptr : it->file;
 }
 
 }  // namespace lodge

@@ -22,6 +22,8 @@ class PowerDevice : public Device {
   virtual void announce_hotplug() = 0;
   // Those of CpuHotplug have.
   virtual void announce_cpus() = 0;
+  // The generation ID is another one.
+  virtual void announce_generation() = 0;
 };
 
 struct ReducedPowerState {
@@ -48,6 +50,7 @@ class ReducedPower final : public PowerDevice, public IoHandler {
   static constexpr uint32_t kPowerButton = 1;
   static constexpr uint32_t kHotplug = 2;
   static constexpr uint32_t kCpus = 4;
+  static constexpr uint32_t kGeneration = 8;
 
   [[nodiscard]] static Result<std::unique_ptr<ReducedPower>> create(const DeviceEnv& env, uint64_t base, IrqLine& irq,
                                                                     PowerFn power, const StateReader* saved);
@@ -55,6 +58,7 @@ class ReducedPower final : public PowerDevice, public IoHandler {
   void press_power_button() override { raise(kPowerButton); }
   void announce_hotplug() override { raise(kHotplug); }
   void announce_cpus() override { raise(kCpus); }
+  void announce_generation() override { raise(kGeneration); }
   void save(StateWriter& out) const override;
   void reset() override;
   uint64_t io_read(IoAccess access) override;

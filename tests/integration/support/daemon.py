@@ -137,9 +137,9 @@ class Daemon:
 class Console:
     """`virsh console` in a terminal of its own, with the guest's agent at the other end."""
 
-    def __init__(self, name):
+    def __init__(self, name, *device):
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(["virsh", "-c", URI, "console", "--force", name], stdin=slave, stdout=slave, stderr=slave)
+        self.process = subprocess.Popen(["virsh", "-c", URI, "console", "--force", name, *device], stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
         self.stream = Stream(self.master, f"console of {name}")
         self.stream.wait_for("Escape character is", places.COMMAND_SECONDS)

@@ -21,9 +21,11 @@ BOOT_MODULES = "virtio_pci virtio_blk virtio_net virtio_console virtio-rng virti
 # The root file system has these besides.
 PC_BOOT_MODULES = [*BOOT_MODULES, "crc32c_generic", "ext4"]
 PC_ROOT_MODULES = (
-    "ata_piix sd_mod sr_mod isofs floppy e1000 8139cp 8139too 8021q psmouse bochs xhci_pci uhci-hcd usbhid hid-generic usb-storage i6300esb ib700wdt"
+    "ata_piix sd_mod sr_mod isofs floppy e1000 8139cp 8139too 8021q psmouse bochs xhci_pci uhci-hcd usbhid hid-generic usb-storage i6300esb ib700wdt "
+    "qemu_fw_cfg parport_pc lp"
 ).split()
-ROOT_MODULES = "ata_piix sd_mod sr_mod isofs vfat nls_cp437 nls_ascii efivarfs virtio_mmio virtio_input virtiofs loop tun veth bridge vsock".split()
+ROOT_MODULES = "ata_piix sd_mod sr_mod isofs vfat nls_cp437 nls_ascii efivarfs virtio_mmio virtio_input virtiofs loop tun veth bridge qemu_fw_cfg".split()
+ROOT_MODULES += "vsock vmw_vsock_virtio_transport".split()
 
 # program -> Debian package it is copied from
 PROGRAMS = {
@@ -178,7 +180,8 @@ def _write_root(kernels):
                 os.symlink("busybox", f"{root}/usr/bin/{applet}")
         for name in ("init", "lodge-agent", "lodge-poweroff", "shutdown", "chpasswd"):
             shutil.copy(f"{PARTS}/{name}", f"{root}/usr/bin/{name}")
-        subprocess.run(["cc", "-static", "-O1", "-o", f"{root}/usr/bin/fdformat", f"{PARTS}/fdformat.c"], check=True)
+        for name in ("fdformat", "vsock"):
+            subprocess.run(["cc", "-static", "-O1", "-o", f"{root}/usr/bin/{name}", f"{PARTS}/{name}.c"], check=True)
         shutil.copy(f"{PARTS}/udhcpc.script", f"{root}/etc/udhcpc.script")
         write_file(f"{root}/etc/acpi/PWRF/00000080", "#!/bin/sh\nexec lodge-poweroff\n", 0o755)
         write_file(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")

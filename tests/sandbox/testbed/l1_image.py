@@ -14,7 +14,7 @@ META_PACKAGE = "linux-image-amd64"  # the cloud flavour has no 9p
 # Loaded in this order before the root is mounted; the kernel loads any other one by itself when it is first used (ext4, bridge, loop ...).
 MODULES = (
     "virtio_pci 9pnet_virtio 9p overlay virtio_console virtio_blk virtio_net "
-    "ccp kvm-amd tun tap vhost_net"
+    "ccp kvm-amd tun tap vhost_net vhost_vsock"
 ).split()
 
 

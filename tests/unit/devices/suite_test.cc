@@ -57,6 +57,29 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
   if (name == "fw-cfg") {
     return FwCfgSpec{};
   }
+  if (name == "vmgenid") {
+    return VmGenIdSpec{{.id = {1, 2, 3}, .announce = [] {}}};
+  }
+  if (name == "vmcoreinfo") {
+    return VmCoreInfoSpec{};
+  }
+  if (name == "hpet") {
+    static RecordingLine line;
+    return HpetSpec{{.line = [](uint32_t) -> IrqLine& { return line; }, .legacy = {}}};
+  }
+  if (name == "parallel") {
+    ParallelSpec spec;
+    spec.options.id = "parallel0";
+    spec.options.backend = make_null_char();
+    return spec;
+  }
+  if (name == "virtio-vsock") {
+    VsockSpec spec;
+    spec.transport = transport("vsock0", packed);
+    spec.options.id = "vsock0";
+    spec.options.cid = 3;
+    return spec;
+  }
   if (name == "nor-flash") {
     NorFlashSpec spec;
     spec.options.base = 0xFFC0'0000;

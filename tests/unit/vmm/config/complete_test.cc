@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "vmm/config/command_line.h"
+#include "vmm/config/guid.h"
 #include "vmm/config/json.h"
 
 namespace lodge {
@@ -188,6 +189,38 @@ TEST_CASE("the clock's offset has a sign and bounds on both sides") {
     CHECK_FALSE(apply_json(config, fmt::format(R"({{"clock": {{"offset_seconds": {}}}}})", bad)));
   }
   CHECK(config.clock.offset_seconds == -3600);
+}
+
+TEST_CASE("what a board has besides is for the machines that have it, and sound") {
+  CHECK(validate(parsed({"--machine", "pc", "--parallel", "file=/p", "--parallel", "null", "--clock", "hpet=on"})));
+  CHECK_FALSE(validate(parsed({"--parallel", "pty"})));
+  CHECK_FALSE(validate(parsed({"--clock", "hpet=on"})));
+  CHECK_FALSE(validate(parsed({"--machine", "pc", "--parallel", "stdio", "--serial", "stdio"})));
+  CHECK(validate(parsed({"--vmgenid", "auto", "--vmcoreinfo"})));
+  CHECK(validate(parsed({"--vmgenid", "0123456789abcdefABCDEF0123456789"})));
+  for (const char* wrong : {"x", "01234567-89ab-cdef-0123-456789abcde", "01234567-89ab-cdef-0123-456789abcdeg",
+                            "01234567x89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef0"}) {
+    CHECK_FALSE(validate(parsed({"--vmgenid", wrong})));
+  }
+  MachineConfig config = parsed({"--vsock", "cid=3", "--net", "none"});
+  CHECK(validate(config));
+  REQUIRE(complete(config));
+  CHECK(config.vsock.slot == 1);
+  CHECK(config.nets[0].slot == 2);
+  CHECK_FALSE(validate(parsed({"--vsock", "cid=2"})));
+  CHECK_FALSE(validate(parsed({"--vsock", "on"})));
+  CHECK_FALSE(parse_run_arguments({"--vsock", "cid=4294967295"}));
+  CHECK_FALSE(validate(parsed({"--vsock", "cid=3,ring=packed"})));
+  CHECK_FALSE(validate(parsed({"--vsock", "cid=3,version=transitional"})));
+}
+
+TEST_CASE("a GUID lies in memory with its first three numbers turned") {
+  const auto guid = parse_guid("01234567-89ab-cdef-0123-456789abcdef");
+  REQUIRE(guid);
+  CHECK(memory_order(*guid) ==
+        Guid{0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef});
+  CHECK(memory_order(memory_order(*guid)) == *guid);
+  CHECK(print_guid(*guid) == "01234567-89ab-cdef-0123-456789abcdef");
 }
 
 }  // namespace lodge

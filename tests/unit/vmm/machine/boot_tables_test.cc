@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/test_machine.h"
 #include "vmm/config/complete.h"
 
 namespace lodge {
@@ -59,6 +60,27 @@ TEST_CASE("firmware finds memory, tables and settings") {
   CHECK(file(*items, "etc/sercon-port") == "(none)");
   CHECK(file(*items, "bootorder") == "(none)");
   CHECK(file(*items, "pci1af4,1000.rom").size() == 512);
+}
+
+TEST_CASE("firmware is given the generation ID's page, and files that the guest writes") {
+  test::TestMachine machine;
+  const auto id = test::must(VmGenId::create({.id = {7, 8, 9}, .announce = {}}, *machine.env, nullptr));
+  const auto notes = test::must(VmCoreInfo::create(*machine.env, nullptr));
+  FirmwareExtras extras;
+  extras.generation_id = id.get();
+  extras.vmcoreinfo = notes.get();
+  auto items = firmware_items(pc(), default_topology(1), acpi(), extras);
+  REQUIRE(items);
+  items->finish();
+  const std::string page = file(*items, "etc/vmgenid_guid");
+  REQUIRE(page.size() == 4096);
+  CHECK(page.substr(0, 44) == std::string(40, '\0') + std::string("\7\10\11\0", 4));
+  CHECK(file(*items, "etc/vmgenid_addr").empty());  // it is there, and kept elsewhere
+  CHECK(file(*items, "etc/vmcoreinfo").empty());
+  auto bare = kernel_items(notes.get());
+  bare.finish();
+  CHECK(file(bare, "etc/vmcoreinfo").empty());
+  CHECK(file(bare, "etc/vmgenid_addr") == "(none)");
 }
 
 TEST_CASE("the boot order names devices as firmware does, and nothing else is tried") {
