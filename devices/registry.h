@@ -35,6 +35,7 @@
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
+#include "devices/virtio/input/device.h"
 #include "devices/virtio/net/device.h"
 #include "devices/virtio/rng/device.h"
 #include "devices/virtio/transport_pci.h"
@@ -127,6 +128,7 @@ struct VirtioSpec {
 using RngSpec = VirtioSpec<VirtioRng::Options>;
 using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
 using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
+using VirtioInputSpec = VirtioSpec<VirtioInput::Options>;
 using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
@@ -134,7 +136,7 @@ using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec,
                                 PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec,
                                 PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, VgaSpec, IdeSpec, FloppySpec, E1000Spec,
-                                Rtl8139Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, NetSpec, BlkSpec>;
+                                Rtl8139Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VirtioInputSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -177,11 +177,6 @@ Answer<void> check_screen(const DomainConfig& config) {
   if (screen && is_microvm(config)) {
     return unsupported("/domain/devices/video", "machine 'microvm' has no screen; use machine='pc', or model type='none'");
   }
-  for (const DomainInput& input : devices.inputs) {
-    if (input.bus == InputBus::virtio) {
-      return unsupported("/domain/devices/input/@bus", "this version of Lodge has input devices on 'ps2' and 'usb'");
-    }
-  }
   if (!devices.graphics.empty() && !screen) {
     return unsupported("/domain/devices/graphics", "there is no screen to show; use <video><model type='vga'/></video>");
   }

@@ -6,6 +6,7 @@
 #include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/domains/clock.h"
 #include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/domains/vcpus.h"
 #include "libvirt-driver/host/offered.h"
@@ -335,6 +336,7 @@ Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   TRY_VOID(add_small(machine, config));
   TRY_VOID(add_video(machine, config, fds));
   add_usb(machine, config);
+  TRY_VOID(add_inputs(machine, config));
   add_watchdog(machine, config);
   if (config.iothreads) {
     machine["io_threads"] = *config.iothreads;

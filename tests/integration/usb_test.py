@@ -1,65 +1,29 @@
 """USB: what people do at a screen arrives through xHCI at a tablet, a mouse and a keyboard, in Linux and in a BIOS."""
 import re
-import struct
 
 import pytest
 from support import disks, places
+from support.evdev import EV_KEY, KEY_A, KEY_ESC, SLOW, EventFiles, check_people
 from support.viewer import Viewer
 from support.wait import until
 
-SLOW = 4 * places.COMMAND_SECONDS
 BOOT_SECONDS = 2 * places.BOOT_SECONDS
 DEVICES = ("--video", "vga", "--usb", "xhci", "--usb-device", "tablet", "--usb-device", "mouse", "--usb-device", "keyboard")
-EV_KEY, EV_REL, EV_ABS = 1, 2, 3
-REL_X, REL_Y, REL_WHEEL = 0, 1, 8
-ABS_X, ABS_Y = 0, 1
-BTN_LEFT, BTN_RIGHT = 0x110, 0x111
-KEY_A, KEY_LEFTSHIFT, KEY_ESC = 30, 42, 1
 NAMES = {"tablet": "Lodge Lodge USB Tablet", "mouse": "Lodge Lodge USB Mouse", "keyboard": "Lodge Lodge USB Keyboard"}
 
 
-class Desktop:
+class Desktop(EventFiles):
     """A Linux guest, its event files, and someone at its screen."""
 
     def __init__(self, vmm):
+        super().__init__(vmm.guest, NAMES)
         self.vmm = vmm
-        self.guest = vmm.guest
-        self.files = {}
         self.viewer = None
-
-    def find(self):
-        """The event files, by what /proc says."""
-        listing = self.guest.run("cat /proc/bus/input/devices")
-        for kind, name in NAMES.items():
-            match = re.search(rf'N: Name="{re.escape(name)}"\n(?:[^\n]+\n)*?H: Handlers=[^\n]*(event\d+)', listing)
-            assert match, f"there is no {kind}:\n{listing}"
-            self.files[kind] = match.group(1)
-
-    def watch(self):
-        """From now on what comes is kept in the guest."""
-        self.guest.run(
-            "".join(
-                f"cat /dev/input/{file} > /run/{kind}.events 2>/dev/null & echo $! > /run/{kind}.pid\n"
-                for kind, file in self.files.items()
-            )
-        )
 
     def look(self):
         """Someone sits down at the screen."""
         self.viewer = Viewer(self.vmm.control)
         self.viewer.wait_for_pointer(True)
-
-    def events(self, kind, count):
-        """All events of the device so far, once there are so many: (type, code, value), without what only separates them."""
-
-        def read():
-            text = self.guest.run(f"od -An -v -t x1 /run/{kind}.events")
-            data = bytes.fromhex(text.replace("\n", "").replace(" ", ""))
-            events = [struct.unpack_from("<qqHHi", data, at)[2:] for at in range(0, len(data) - len(data) % 24, 24)]
-            return [event for event in events if event[0] in (EV_KEY, EV_REL, EV_ABS)]
-
-        until(lambda: len(read()) >= count, f"{count} events of the {kind}", SLOW)
-        return read()
 
 
 @pytest.fixture(scope="module")
@@ -77,33 +41,6 @@ def desktop(shared_vmm, shared_root):
     return desktop
 
 
-def check_people(desktop, seen):
-    """Places, steps and keys arrive as they were sent. `seen`: how many events of each device came before."""
-    tablet, mouse, keyboard = seen
-    desktop.viewer.place(100, 200)
-    got = desktop.events("tablet", tablet + 2)[tablet:]
-    assert got == [(EV_ABS, ABS_X, 100), (EV_ABS, ABS_Y, 200)]
-    desktop.viewer.place(0x7FFF, 0, buttons=1)
-    desktop.viewer.place(0x7FFF, 0, wheel=-1)
-    got = desktop.events("tablet", tablet + 7)[tablet + 2 :]
-    assert [event for event in got if event[1] != 11] == [  # without the wheel's fine steps
-        (EV_KEY, BTN_LEFT, 1),
-        (EV_ABS, ABS_X, 0x7FFF),
-        (EV_ABS, ABS_Y, 0),
-        (EV_KEY, BTN_LEFT, 0),
-        (EV_REL, REL_WHEEL, 1),
-    ]
-    desktop.viewer.move(5, -300)
-    got = desktop.events("mouse", mouse + 4)[mouse:]
-    assert sum(value for _, code, value in got if code == REL_X) == 5
-    assert sum(value for _, code, value in got if code == REL_Y) == -300
-    for code, down in ((KEY_LEFTSHIFT, 1), (KEY_A, 1), (KEY_A, 0), (KEY_LEFTSHIFT, 0)):
-        desktop.viewer.key(code, down)
-    got = [event for event in desktop.events("keyboard", keyboard + 4)[keyboard:] if event[2] != 2]
-    assert got == [(EV_KEY, KEY_LEFTSHIFT, 1), (EV_KEY, KEY_A, 1), (EV_KEY, KEY_A, 0), (EV_KEY, KEY_LEFTSHIFT, 0)]
-    return [len(desktop.events(kind, 0)) for kind in NAMES]
-
-
 def test_linux_sees_the_devices(desktop):
     """Speeds and drivers; the kernel has nothing to complain of; the controller counts."""
     speeds = desktop.guest.run("cat /sys/bus/usb/devices/*-*/speed").split()
@@ -118,7 +55,7 @@ def test_linux_sees_the_devices(desktop):
 
 def test_people_arrive(desktop):
     """At the right place. The verb that sends keys reaches the USB keyboard, too."""
-    seen = check_people(desktop, [len(desktop.events(kind, 0)) for kind in NAMES])
+    seen = check_people(desktop, desktop.viewer, [len(desktop.events(kind, 0)) for kind in NAMES])
     desktop.vmm.control.execute("send-key", {"keys": str(KEY_ESC), "hold-ms": 10})
     assert desktop.events("keyboard", seen[2] + 2)[-2:] == [(EV_KEY, KEY_ESC, 1), (EV_KEY, KEY_ESC, 0)]
 
@@ -160,7 +97,7 @@ def test_it_goes_on_after_a_save(desktop, vmm, tmp_path):
     again = Desktop(machine)
     again.files = desktop.files
     again.look()
-    check_people(again, seen)
+    check_people(again, again.viewer, seen)
 
 
 def test_the_bios_takes_keys_from_usb(vmm, tmp_path):

@@ -146,6 +146,15 @@ Result<void> apply_usb_device(RunRequest& request, const std::string& text) {
   return {};
 }
 
+Result<void> apply_input(RunRequest& request, const std::string& text) {
+  InputSettings input;
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(input, key.empty() ? "kind" : key, value));
+  }
+  request.config.inputs.push_back(std::move(input));
+  return {};
+}
+
 Result<void> apply_net(RunRequest& request, const std::string& text) {
   NetSettings net;
   for (const auto& [key, value] : split_options(text)) {
@@ -250,6 +259,7 @@ const std::array kOptions{
     Option{"usb", "xhci[,ports=,...]", "a USB controller", apply_usb},
     Option{"usb-device", "tablet|mouse|keyboard[,port=,id=]", "plugged into the USB controller; may be repeated",
            apply_usb_device},
+    Option{"input", "tablet|mouse|keyboard[,slot=,id=]", "a virtio input device; may be repeated", apply_input},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
     Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
            [](RunRequest& r, const std::string& v) -> Result<void> {
@@ -374,6 +384,7 @@ Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments
     }
     drop("net", request.config.nets);
     drop("usb-device", request.config.usb_devices);
+    drop("input", request.config.inputs);
     drop("serial", request.config.serials);
     drop("channel", request.config.channels);
   }

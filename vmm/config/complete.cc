@@ -37,6 +37,9 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
   if (config.usb.enabled) {
     users.push_back({"the USB controller", &config.usb.slot});
   }
+  for (InputSettings& input : config.inputs) {
+    users.push_back({fmt::format("input device '{}'", input.id), &input.slot});
+  }
   for (NetSettings& net : config.nets) {
     users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
   }
@@ -268,6 +271,9 @@ Result<void> check_ids(const MachineConfig& config) {
   for (const UsbDeviceSettings& device : config.usb_devices) {
     TRY_VOID(check(device.id));
   }
+  for (const InputSettings& input : config.inputs) {
+    TRY_VOID(check(input.id));
+  }
   return {};
 }
 
@@ -277,6 +283,7 @@ Result<void> complete(MachineConfig& config) {
   choose_ids(config.disks, "disk");
   choose_ids(config.nets, "net");
   choose_ids(config.usb_devices, "input");
+  choose_ids(config.inputs, "virtio-input");
   choose_macs(config);
   TRY_VOID(check_cpus(config.cpu));
   if (config.watchdog.enabled && config.watchdog.model == WatchdogModel::ib700 && config.machine != MachineKind::pc) {

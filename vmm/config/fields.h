@@ -31,9 +31,9 @@ struct EnumWords;
   }
 LODGE_WORDS(MachineKind, "microvm", "pc");
 LODGE_WORDS(FirmwareKind, "none", "bios", "uefi");
-LODGE_WORDS(VideoModel, "vga");
+LODGE_WORDS(VideoModel, "vga", "virtio");
 LODGE_WORDS(UsbModel, "xhci");
-LODGE_WORDS(UsbKind, "tablet", "mouse", "keyboard");
+LODGE_WORDS(InputKind, "tablet", "mouse", "keyboard");
 LODGE_WORDS(DiskDevice, "disk", "cdrom", "floppy");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
 LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsafe");
@@ -207,10 +207,13 @@ void describe(Visitor& v, BalloonSettings& s) {
 template <class Visitor>
 void describe(Visitor& v, VideoSettings& s) {
   v.field("enabled", "have a screen", s.enabled);
-  v.field("model", "what the guest sees (pc)", s.model);
-  v.field("memory_mib", "video memory in MiB, a power of two", s.memory_mib, Bounds{1, 256});
-  v.field("rom", "the VGA BIOS that firmware is given", s.rom);
+  v.field("model", "what the guest sees: vga (pc) or virtio", s.model);
+  v.field("memory_mib", "vga: video memory in MiB, a power of two", s.memory_mib, Bounds{1, 256});
+  v.field("rom", "vga: the VGA BIOS that firmware is given", s.rom);
   v.field("rom_fd", "inherited descriptor of the VGA BIOS; the path is then for errors only", s.rom_fd);
+  v.field("width", "virtio: pixels across that the screen prefers", s.width, Bounds{64, 3840});
+  v.field("height", "virtio: pixels down", s.height, Bounds{64, 2400});
+  v.field("ring", "virtio: ring layout offered", s.ring);
   v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 
@@ -235,6 +238,15 @@ void describe(Visitor& v, UsbDeviceSettings& s) {
   v.field("id", "name in logs and saved states (input0, input1, ...)", s.id);
   v.field("kind", "what is plugged in", s.kind);
   v.field("port", kUsbPortHelp, s.port, kUsbPortBounds);
+}
+
+template <class Visitor>
+void describe(Visitor& v, InputSettings& s) {
+  v.field("id", "name in logs and saved states (virtio-input0, virtio-input1, ...)", s.id);
+  v.field("kind", "what it is", s.kind);
+  v.field("serial", "serial number that the guest sees, at most 128 bytes", s.serial);
+  v.field("ring", "ring layout offered", s.ring);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 
 template <class Visitor>
@@ -280,6 +292,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("watchdog", "watchdog device", s.watchdog);
   v.field("usb", "USB controller", s.usb);
   v.field("usb_devices", "USB tablets, mice and keyboards", s.usb_devices);
+  v.field("inputs", "virtio tablets, mice and keyboards", s.inputs);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
   v.field("clock", "the battery-backed clock (pc)", s.clock);
   v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);

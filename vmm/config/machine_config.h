@@ -14,9 +14,9 @@ namespace lodge {
 
 enum class MachineKind : uint8_t { microvm, pc };
 enum class FirmwareKind : uint8_t { none, bios, uefi };
-enum class VideoModel : uint8_t { vga };
+enum class VideoModel : uint8_t { vga, virtio };
 enum class UsbModel : uint8_t { xhci };
-enum class UsbKind : uint8_t { tablet, mouse, keyboard };
+enum class InputKind : uint8_t { tablet, mouse, keyboard };
 enum class DiskDevice : uint8_t { disk, cdrom, floppy };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
 enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
@@ -192,6 +192,9 @@ struct VideoSettings {
   uint32_t memory_mib = 16;
   std::string rom = "/usr/share/seabios/vgabios-stdvga.bin";  // the VGA BIOS, which firmware is given
   int rom_fd = -1;
+  uint32_t width = 1280;  // virtio: the size that the screen prefers
+  uint32_t height = 800;
+  RingLayout ring = RingLayout::split;  // virtio
   uint32_t slot = 0;
 };
 
@@ -205,8 +208,17 @@ struct UsbSettings {
 
 struct UsbDeviceSettings {
   std::string id;  // "input0" when empty, by position
-  UsbKind kind = UsbKind::tablet;
+  InputKind kind = InputKind::tablet;
   uint32_t port = 0;  // from 1; 0: chosen
+};
+
+// A virtio keyboard, mouse or tablet.
+struct InputSettings {
+  std::string id;  // "virtio-input0" when empty, by position
+  InputKind kind = InputKind::tablet;
+  std::string serial;
+  RingLayout ring = RingLayout::split;
+  uint32_t slot = 0;
 };
 
 struct WatchdogSettings {
@@ -254,6 +266,7 @@ struct MachineConfig {
   WatchdogSettings watchdog;
   UsbSettings usb;
   std::vector<UsbDeviceSettings> usb_devices;
+  std::vector<InputSettings> inputs;
   SmbiosSettings smbios;
   ClockSettings clock;
   bool debug_console = false;  // port 0x402, to standard error

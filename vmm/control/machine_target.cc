@@ -309,7 +309,9 @@ Result<void> MachineTarget::screendump(int fd) {
 void MachineTarget::send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) {
   InputRouter& keyboard = machine_.input();
   if (!keyboard.has_keyboard()) {
-    done(fail("the guest has no keyboard; a machine pc that starts with firmware has one, or use --usb-device keyboard"));
+    done(
+        fail("the guest has no keyboard; a machine pc that starts with firmware has one, or use --input keyboard or "
+             "--usb-device keyboard"));
     return;
   }
   release_keys();  // of those before, which are overtaken

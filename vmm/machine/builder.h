@@ -45,6 +45,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_keyboard();
   [[nodiscard]] Result<void> add_watchdog();
   [[nodiscard]] Result<void> add_video();
+  [[nodiscard]] Result<void> add_inputs();
   [[nodiscard]] Result<void> add_usb();
   [[nodiscard]] Result<void> add_ide();
   [[nodiscard]] Result<void> add_floppies();

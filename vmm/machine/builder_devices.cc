@@ -111,6 +111,7 @@ Result<void> MachineBuilder::create_devices() {
     TRY_VOID(add_cpu_hotplug());
   }
   TRY_VOID(add_chipset());
+  TRY_VOID(add_inputs());
   TRY_VOID(add_usb());
   TRY_VOID(add_keyboard());
   if (config_.debug_console) {
@@ -186,6 +187,15 @@ Result<void> MachineBuilder::add_keyboard() {
   }
   TRY_VOID(add(I8042Spec{}));
   machine_.input_.add(*machine_.devices_.back());
+  return {};
+}
+
+// Those that know virtio are preferred to the others, once the guest has a driver for them.
+Result<void> MachineBuilder::add_inputs() {
+  for (const InputSettings& input : config_.inputs) {
+    TRY_VOID(add(input_spec(config_, input, [machine = &machine_] { machine->pointer_changed(); }), input.slot));
+    machine_.input_.add(*machine_.find_virtio<VirtioInput>(input.id));
+  }
   return {};
 }
 

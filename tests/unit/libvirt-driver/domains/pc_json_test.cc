@@ -188,6 +188,27 @@ TEST_CASE("cards refuse by the element's path what they have not") {
   CHECK(names(said("<model type='e1000'/><rom bar='on'/>"), path + "/rom/@bar: "));
 }
 
+TEST_CASE("virtio input devices have a slot and a ring, in a pc and in a microvm") {
+  const std::string all =
+      "<input type='keyboard' bus='virtio'/><input type='tablet' bus='virtio' model='virtio-non-transitional'>"
+      "<driver packed='on'/><address type='pci' slot='9'/></input><input type='mouse' bus='virtio' model='virtio'/>";
+  const Json inputs = good("", all)["inputs"];
+  REQUIRE(inputs.size() == 3);
+  CHECK((inputs[0]["id"] == "input0" && inputs[0]["kind"] == "keyboard" && inputs[0]["ring"] == "split"));
+  CHECK((inputs[0].contains("slot") && inputs[0]["slot"] != inputs[2]["slot"]));
+  CHECK(inputs[1] == Json({{"id", "input1"}, {"kind", "tablet"}, {"ring", "packed"}, {"slot", 9}}));
+  CHECK(inputs[2]["kind"] == "mouse");
+  auto microvm = domain_of("<kernel>/k</kernel>", all);
+  REQUIRE(microvm.has_value());
+  microvm->os.machine = "microvm";
+  CHECK(machine_json(*microvm, MachineFds()).has_value());
+  CHECK(!good("", "<input type='mouse' bus='ps2'/>").contains("inputs"));
+  CHECK(
+      names(refusal("", "<input type='mouse' bus='virtio' model='virtio-transitional'/>"), "/domain/devices/input/@model"));
+  CHECK(names(refusal("", "<input type='mouse' bus='virtio'><driver iommu='on'/></input>"),
+              "/domain/devices/input/driver/@iommu"));
+}
+
 TEST_CASE("the screen is a VGA at slot 2, USB devices are at its controller, and what there is not is left out") {
   auto config = domain_of("", "<video/><input type='tablet' bus='usb'/><input type='mouse' bus='ps2'/>");
   REQUIRE(config.has_value());
@@ -228,7 +249,6 @@ TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(refusal("<loader>/b</loader><kernel>/k</kernel>", ""), "/domain/os/loader"));
   CHECK(names(refusal("", "<video><model type='cirrus'/></video>"), "/domain/devices/video/model/@type"));
   CHECK(names(refusal("", "<video/><video/>"), "/domain/devices/video"));
-  CHECK(names(refusal("", "<input type='mouse' bus='virtio'/>"), "/domain/devices/input/@bus"));
   CHECK(names(refusal("", "<controller type='usb' model='piix3-uhci'/>"), "/domain/devices/controller[@type='usb']/@model"));
   CHECK(names(refusal("", "<controller type='usb'/><controller type='usb' index='1'/>"), "one USB controller"));
   CHECK(names(refusal("", "<input type='tablet' bus='usb'><address type='usb' bus='0' port='1.2'/></input>"),
