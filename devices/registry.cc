@@ -185,6 +185,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"virtio-rng", create_virtio<RngSpec, VirtioRng>},
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},
+    {"virtio-gpu", create_virtio<VirtioGpuSpec, VirtioGpu>},
     {"virtio-input", create_virtio<VirtioInputSpec, VirtioInput>},
     {"virtio-net", create_virtio<NetSpec, VirtioNet>},
     {"virtio-blk", create_virtio<BlkSpec, VirtioBlk>},

@@ -35,6 +35,7 @@
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
+#include "devices/virtio/gpu/device.h"
 #include "devices/virtio/input/device.h"
 #include "devices/virtio/net/device.h"
 #include "devices/virtio/rng/device.h"
@@ -128,15 +129,17 @@ struct VirtioSpec {
 using RngSpec = VirtioSpec<VirtioRng::Options>;
 using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
 using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
+using VirtioGpuSpec = VirtioSpec<VirtioGpu::Options>;
 using VirtioInputSpec = VirtioSpec<VirtioInput::Options>;
 using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
 // The alternatives stand in the table's order: a spec's index is its row.
-using DeviceSpec = std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec,
-                                PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec,
-                                PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, VgaSpec, IdeSpec, FloppySpec, E1000Spec,
-                                Rtl8139Spec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VirtioInputSpec, NetSpec, BlkSpec>;
+using DeviceSpec =
+    std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec, PciHotplugSpec,
+                 CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, Ib700Spec,
+                 I6300EsbSpec, SerialSpec, VgaSpec, IdeSpec, FloppySpec, E1000Spec, Rtl8139Spec, XhciSpec, RngSpec,
+                 BalloonSpec, ConsoleSpec, VirtioGpuSpec, VirtioInputSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

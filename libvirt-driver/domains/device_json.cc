@@ -5,6 +5,7 @@
 
 #include "libvirt-driver/domains/boot_json.h"
 #include "libvirt-driver/domains/card_json.h"
+#include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/host/offered.h"
 #include "libvirt-driver/xml/describe.h"
@@ -158,14 +159,49 @@ Answer<void> check_graphics(const std::vector<DomainGraphics>& all) {
   return {};
 }
 
+Answer<void> check_virtio_screen(const DomainConfig& config, const DomainVideo& video) {
+  constexpr std::string_view kModel = "/domain/devices/video/model";
+  if (has_firmware(config) && !is_uefi(config.os)) {
+    return unsupported(fmt::format("{}/@type", kModel),
+                       "a BIOS and its boot loaders cannot draw on 'virtio'; use 'vga', or UEFI (<os firmware='efi'>)");
+  }
+  if (video.accel3d == YesNo::yes) {
+    return unsupported(fmt::format("{}/acceleration/@accel3d", kModel), "this version of Lodge has displays without 3D");
+  }
+  if (video.blob == OnOff::on) {
+    return unsupported(fmt::format("{}/@blob", kModel), "this version of Lodge has no blob resources");
+  }
+  if (video.heads.value_or(1) > 1) {
+    return unsupported(fmt::format("{}/@heads", kModel), "this version of Lodge has displays with one head");
+  }
+  const uint32_t x = video.resolution_x.value_or(offered::kLeastResolution);
+  const uint32_t y = video.resolution_y.value_or(offered::kLeastResolution);
+  if (x < offered::kLeastResolution || x > offered::kMostResolutionX || y < offered::kLeastResolution ||
+      y > offered::kMostResolutionY) {
+    return unsupported(fmt::format("{}/resolution", kModel),
+                       fmt::format("{}x{}: a screen has from {}x{} to {}x{} pixels", x, y, offered::kLeastResolution,
+                                   offered::kLeastResolution, offered::kMostResolutionX, offered::kMostResolutionY));
+  }
+  TRY(ring_of(video.virtio, "/domain/devices/video"));
+  return {};
+}
+
 Answer<void> check_screen(const DomainConfig& config) {
   const DomainDevices& devices = config.devices;
   const bool screen =
       std::ranges::any_of(devices.videos, [](const DomainVideo& video) { return video.model != VideoModel::none; });
   for (const DomainVideo& video : devices.videos) {
+    if (video.model == VideoModel::virtio) {
+      TRY_VOID(check_virtio_screen(config, video));
+      continue;
+    }
     if (video.model != VideoModel::none && video.model != VideoModel::vga) {
-      return unsupported("/domain/devices/video/model/@type",
-                         fmt::format("this version of Lodge has 'vga' and 'none', not '{}'", xml_word(video.model)));
+      return unsupported(
+          "/domain/devices/video/model/@type",
+          fmt::format("this version of Lodge has 'vga', 'virtio' and 'none', not '{}'", xml_word(video.model)));
+    }
+    if (video.model == VideoModel::vga && is_microvm(config)) {
+      return unsupported("/domain/devices/video", "machine 'microvm' has no VGA; use model type='virtio', or machine='pc'");
     }
     if (video.resolution_x || video.accel3d == YesNo::yes) {
       return unsupported("/domain/devices/video/model", "a 'vga' has neither <resolution> nor <acceleration accel3d='yes'>");
@@ -173,9 +209,6 @@ Answer<void> check_screen(const DomainConfig& config) {
   }
   if (devices.videos.size() > 1) {
     return unsupported("/domain/devices/video[2]", "this version of Lodge has one screen");
-  }
-  if (screen && is_microvm(config)) {
-    return unsupported("/domain/devices/video", "machine 'microvm' has no screen; use machine='pc', or model type='none'");
   }
   if (!devices.graphics.empty() && !screen) {
     return unsupported("/domain/devices/graphics", "there is no screen to show; use <video><model type='vga'/></video>");
@@ -278,7 +311,15 @@ Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineF
     return {};
   }
   const DomainVideo& video = config.devices.videos.front();
-  Json json{{"enabled", true}, {"model", "vga"}};
+  Json json{{"enabled", true}, {"model", xml_word(video.model)}};
+  add_slot(json, video);
+  if (video.model == VideoModel::virtio) {
+    set_if(json, "width", video.resolution_x);
+    set_if(json, "height", video.resolution_y);
+    json["ring"] = TRY(ring_of(video.virtio, "/domain/devices/video"));
+    machine["video"] = json;
+    return {};
+  }
   if (video.vram_kib) {  // rounded as QEMU does
     const uint64_t mib = std::clamp((uint64_t{*video.vram_kib} + 1023) / 1024, kLeastMib, kMostMib);
     json["memory_mib"] = std::bit_ceil(mib);
@@ -287,7 +328,6 @@ Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineF
     json["rom"] = offered::kVideoBios;
     json["rom_fd"] = fds.video_rom;
   }
-  add_slot(json, video);
   machine["video"] = json;
   return {};
 }

@@ -249,7 +249,7 @@ bool is_vcpu_id(std::string_view id) {
 }
 
 Result<void> check_ids(const MachineConfig& config) {
-  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0", "watchdog0"};
+  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0", "watchdog0", "video0"};
   const auto check = [&ids](const std::string& id) -> Result<void> {
     if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
       return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);

@@ -294,7 +294,7 @@ Result<void> MachineTarget::set_link(const std::string& id, bool up) {
 Result<void> MachineTarget::screendump(int fd) {
   Screen* screen = machine_.screen();
   if (screen == nullptr) {
-    return fail("the guest has no screen; start it with --video vga");
+    return fail("the guest has no screen; start it with --video vga or virtio");
   }
   Image image;
   (void)screen->refresh(image);

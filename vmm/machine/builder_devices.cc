@@ -238,6 +238,16 @@ Result<void> MachineBuilder::add_video() {
   if (!config_.video.enabled) {
     return {};
   }
+  if (config_.video.model == VideoModel::virtio) {
+    VirtioGpuSpec gpu;
+    gpu.transport =
+        lodge::virtio_options("video0", config_.machine, {.version = VirtioVersion::modern, .ring = config_.video.ring});
+    gpu.options.width = config_.video.width;
+    gpu.options.height = config_.video.height;
+    TRY_VOID(add(std::move(gpu), config_.video.slot));
+    machine_.screen_ = machine_.find_virtio<VirtioGpu>("video0");
+    return {};
+  }
   VgaSpec spec;
   spec.options.memory = static_cast<uint32_t>(config_.video.memory_mib * kMiB);
   // A guest may move it to where other memory is, as often as it likes.
@@ -431,7 +441,7 @@ AcpiConfig MachineBuilder::acpi_config() const {
     acpi.fixed.pm1a_control = kUefiPmBase + (FixedPower::kPm1Control - FixedPower::kPm1Event);
     acpi.fixed.pm_timer = kUefiPmBase + (FixedPower::kTimer - FixedPower::kPm1Event);
   }
-  acpi.fixed.vga = config_.video.enabled;
+  acpi.fixed.vga = config_.video.enabled && config_.video.model == VideoModel::vga;
   acpi.fixed.floppy = machine_.floppy_ != nullptr;
   if (firmware()) {
     acpi.fw_cfg_port = FwCfg::kPort;

@@ -62,7 +62,8 @@ Result<void> MachineBuilder::read_option_roms() {
     }
     read.push_back(path);
   }
-  if (config_.video.enabled && (config_.video.rom_fd >= 0 || !config_.video.rom.empty())) {
+  if (config_.video.enabled && config_.video.model == VideoModel::vga &&
+      (config_.video.rom_fd >= 0 || !config_.video.rom.empty())) {
     const MappedFile rom = TRY(open_mapped(config_.video.rom_fd, config_.video.rom, "VGA BIOS"));
     machine_.option_roms_.push_back({"pci1234,1111.rom", {rom.bytes().begin(), rom.bytes().end()}});
   }

@@ -167,6 +167,11 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.options.ports.push_back({"org.lodge.test", false, make_null_char()});
     return spec;
   }
+  if (name == "virtio-gpu") {
+    VirtioGpuSpec spec;
+    spec.transport = transport("video0", packed);
+    return spec;
+  }
   if (name == "virtio-input") {
     VirtioInputSpec spec;
     spec.transport = transport("input0", packed);

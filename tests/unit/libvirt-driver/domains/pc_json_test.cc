@@ -239,6 +239,39 @@ TEST_CASE("the screen is a VGA at slot 2, USB devices are at its controller, and
   CHECK(leave_out(*kernel) == std::vector<std::string>{"ps2 keyboard"});
 }
 
+TEST_CASE("a virtio screen is for guests that have a driver: kernels and UEFI, in a pc and in a microvm") {
+  const std::string screen =
+      "<graphics type='vnc'/><video><driver packed='on'/><model type='virtio'><resolution x='1920' y='1080'/></model>"
+      "</video>";
+  const Json video = good("<kernel>/k</kernel>", screen)["video"];
+  CHECK(video ==
+        Json({{"enabled", true}, {"model", "virtio"}, {"slot", 2}, {"width", 1920}, {"height", 1080}, {"ring", "packed"}}));
+  CHECK(good("@ firmware='efi'<loader readonly='yes' type='pflash'>/c</loader><nvram template='/t'>/v</nvram>",
+             "<video><model type='virtio'/></video>")["video"] ==
+        Json({{"enabled", true}, {"model", "virtio"}, {"slot", 2}, {"ring", "split"}}));
+  auto microvm = domain_of("<kernel>/k</kernel>", screen);
+  REQUIRE(microvm.has_value());
+  microvm->os.machine = "microvm";
+  const auto machine = machine_json(*microvm, MachineFds());
+  REQUIRE(machine.has_value());
+  CHECK((*machine)["video"]["model"] == "virtio");
+  microvm->devices.videos.front().model = VideoModel::vga;
+  const auto vga = machine_json(*microvm, MachineFds());
+  REQUIRE(!vga.has_value());
+  CHECK(names(vga.error().message(), "/domain/devices/video: machine 'microvm' has no VGA"));
+  const auto said = [](std::string_view inside) {
+    return refusal("<kernel>/k</kernel>", fmt::format("<video>{}</video>", inside));
+  };
+  const std::string path = "/domain/devices/video/model";
+  CHECK(names(refusal("", "<video><model type='virtio'/></video>"), path + "/@type: a BIOS"));
+  CHECK(names(said("<model type='virtio'><acceleration accel3d='yes'/></model>"), path + "/acceleration/@accel3d"));
+  CHECK(names(said("<model type='virtio' blob='on'/>"), path + "/@blob"));
+  CHECK(names(said("<model type='virtio' heads='2'/>"), path + "/@heads"));
+  CHECK(names(said("<model type='virtio'><resolution x='3841' y='100'/></model>"), path + "/resolution"));
+  CHECK(names(said("<model type='virtio'><resolution x='100' y='63'/></model>"), path + "/resolution"));
+  CHECK(names(said("<driver ats='on'/><model type='virtio'/>"), "/domain/devices/video/driver/@ats"));
+}
+
 TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(refusal("<loader type='pflash' readonly='no'>/ovmf</loader>", ""), "/domain/os/loader/@readonly"));
   CHECK(names(refusal("<loader type='tape'>/ovmf</loader>", ""), "/domain/os/loader/@type"));

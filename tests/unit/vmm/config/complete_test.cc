@@ -196,6 +196,18 @@ TEST_CASE("virtio input devices have ids and slots of their own") {
   CHECK_FALSE(parse_run_arguments({"--input", "printer"}));
 }
 
+TEST_CASE("a screen is a VGA of a pc, or virtio's") {
+  MachineConfig config = parsed({"--video", "virtio,width=1920,height=1080"});
+  REQUIRE((complete(config) && validate(config)));
+  CHECK((config.video.model == VideoModel::virtio && config.video.width == 1920 && config.video.slot == 1));
+  CHECK(!validate(parsed({"--video", "vga"})));
+  CHECK(validate(parsed({"--machine", "pc", "--video", "vga"})));
+  CHECK_FALSE(parse_run_arguments({"--video", "virtio,width=63"}));
+  CHECK_FALSE(parse_run_arguments({"--video", "virtio,height=2401"}));
+  CHECK(complaint({"--video", "virtio", "--input", "tablet,id=video0"}) ==
+        "id 'video0' is used twice; give each device its own");
+}
+
 TEST_CASE("the clock's offset has a sign and bounds on both sides") {
   MachineConfig config;
   REQUIRE(apply_json(config, R"({"clock": {"offset_seconds": -3600}})"));
