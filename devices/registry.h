@@ -130,6 +130,12 @@ using RngSpec = VirtioSpec<VirtioRng::Options>;
 using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
 using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
 using VirtioGpuSpec = VirtioSpec<VirtioGpu::Options>;
+// A VGA until the guest has a driver for the virtio display at the same PCI function.
+struct VirtioVgaSpec {
+  VirtioPci::Options transport;
+  VgaAdapter::Options vga;
+  VirtioGpu::Options gpu;
+};
 using VirtioInputSpec = VirtioSpec<VirtioInput::Options>;
 using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
@@ -139,7 +145,7 @@ using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, NorFlashSpec, PciHotplugSpec,
                  CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec, DebugExitSpec, PvPanicSpec, Ib700Spec,
                  I6300EsbSpec, SerialSpec, VgaSpec, IdeSpec, FloppySpec, E1000Spec, Rtl8139Spec, XhciSpec, RngSpec,
-                 BalloonSpec, ConsoleSpec, VirtioGpuSpec, VirtioInputSpec, NetSpec, BlkSpec>;
+                 BalloonSpec, ConsoleSpec, VirtioGpuSpec, VirtioVgaSpec, VirtioInputSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

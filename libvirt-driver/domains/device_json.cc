@@ -159,12 +159,8 @@ Answer<void> check_graphics(const std::vector<DomainGraphics>& all) {
   return {};
 }
 
-Answer<void> check_virtio_screen(const DomainConfig& config, const DomainVideo& video) {
+Answer<void> check_virtio_screen(const DomainVideo& video) {
   constexpr std::string_view kModel = "/domain/devices/video/model";
-  if (has_firmware(config) && !is_uefi(config.os)) {
-    return unsupported(fmt::format("{}/@type", kModel),
-                       "a BIOS and its boot loaders cannot draw on 'virtio'; use 'vga', or UEFI (<os firmware='efi'>)");
-  }
   if (video.accel3d == YesNo::yes) {
     return unsupported(fmt::format("{}/acceleration/@accel3d", kModel), "this version of Lodge has displays without 3D");
   }
@@ -192,7 +188,7 @@ Answer<void> check_screen(const DomainConfig& config) {
       std::ranges::any_of(devices.videos, [](const DomainVideo& video) { return video.model != VideoModel::none; });
   for (const DomainVideo& video : devices.videos) {
     if (video.model == VideoModel::virtio) {
-      TRY_VOID(check_virtio_screen(config, video));
+      TRY_VOID(check_virtio_screen(video));
       continue;
     }
     if (video.model != VideoModel::none && video.model != VideoModel::vga) {
@@ -311,23 +307,22 @@ Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineF
     return {};
   }
   const DomainVideo& video = config.devices.videos.front();
-  Json json{{"enabled", true}, {"model", xml_word(video.model)}};
-  add_slot(json, video);
-  if (video.model == VideoModel::virtio) {
+  const bool virtio = video.model == VideoModel::virtio;
+  // As QEMU's first display on a pc: firmware and guests without a driver find a VGA.
+  Json json{{"enabled", true}, {"model", !virtio ? "vga" : is_microvm(config) ? "virtio" : "virtio-vga"}};
+  if (virtio) {
     set_if(json, "width", video.resolution_x);
     set_if(json, "height", video.resolution_y);
     json["ring"] = TRY(ring_of(video.virtio, "/domain/devices/video"));
-    machine["video"] = json;
-    return {};
-  }
-  if (video.vram_kib) {  // rounded as QEMU does
+  } else if (video.vram_kib) {  // rounded as QEMU does
     const uint64_t mib = std::clamp((uint64_t{*video.vram_kib} + 1023) / 1024, kLeastMib, kMostMib);
     json["memory_mib"] = std::bit_ceil(mib);
   }
   if (fds.video_rom >= 0) {
-    json["rom"] = offered::kVideoBios;
+    json["rom"] = virtio ? offered::kVirtioVideoBios : offered::kVideoBios;
     json["rom_fd"] = fds.video_rom;
   }
+  add_slot(json, video);
   machine["video"] = json;
   return {};
 }

@@ -52,6 +52,7 @@ struct Element {
 // Files of Debian's packages seabios and ipxe-qemu.
 inline constexpr std::string_view kBios = "/usr/share/seabios/bios-256k.bin";
 inline constexpr std::string_view kVideoBios = "/usr/share/seabios/vgabios-stdvga.bin";
+inline constexpr std::string_view kVirtioVideoBios = "/usr/share/seabios/vgabios-virtio.bin";
 
 // Sizes of a virtio screen, pixels; as the monitor's schema has them.
 inline constexpr uint32_t kLeastResolution = 64;

@@ -255,7 +255,8 @@ const std::array kOptions{
     Option{"disk", "path=FILE[,cache=,...]", "a disk; may be repeated", apply_disk},
     Option{"cdrom", "FILE|none[,boot=,...]", "a CD drive on the IDE bus (pc); may be repeated", apply_cdrom},
     Option{"floppy", "FILE|none[,boot=,...]", "a floppy drive (pc); may be repeated", apply_floppy},
-    Option{"video", "vga|virtio[,memory_mib=,width=,...]", "a screen: VGA (pc) or a virtio display", apply_video},
+    Option{"video", "vga|virtio|virtio-vga[,memory_mib=,width=,...]", "a screen; those with a VGA are for a pc",
+           apply_video},
     Option{"usb", "xhci[,ports=,...]", "a USB controller", apply_usb},
     Option{"usb-device", "tablet|mouse|keyboard[,port=,id=]", "plugged into the USB controller; may be repeated",
            apply_usb_device},
@@ -486,7 +487,7 @@ Result<void> validate(const MachineConfig& config) {
   for (const DiskSettings& disk : completed.disks) {
     TRY_VOID(check_disk(disk, config));
   }
-  if (config.video.enabled && config.video.model == VideoModel::vga && config.machine != MachineKind::pc) {
+  if (is_vga(config.video) && config.machine != MachineKind::pc) {
     return fail("only machine pc has a VGA; use --machine pc, or --video virtio");
   }
   if (config.firmware.kind != FirmwareKind::none && config.machine != MachineKind::pc) {

@@ -31,7 +31,7 @@ struct EnumWords;
   }
 LODGE_WORDS(MachineKind, "microvm", "pc");
 LODGE_WORDS(FirmwareKind, "none", "bios", "uefi");
-LODGE_WORDS(VideoModel, "vga", "virtio");
+LODGE_WORDS(VideoModel, "vga", "virtio", "virtio-vga");
 LODGE_WORDS(UsbModel, "xhci");
 LODGE_WORDS(InputKind, "tablet", "mouse", "keyboard");
 LODGE_WORDS(DiskDevice, "disk", "cdrom", "floppy");
@@ -207,13 +207,13 @@ void describe(Visitor& v, BalloonSettings& s) {
 template <class Visitor>
 void describe(Visitor& v, VideoSettings& s) {
   v.field("enabled", "have a screen", s.enabled);
-  v.field("model", "what the guest sees: vga (pc) or virtio", s.model);
-  v.field("memory_mib", "vga: video memory in MiB, a power of two", s.memory_mib, Bounds{1, 256});
-  v.field("rom", "vga: the VGA BIOS that firmware is given", s.rom);
+  v.field("model", "what the guest sees: vga (pc), virtio, or a VGA until the guest knows virtio: virtio-vga (pc)", s.model);
+  v.field("memory_mib", "vga, virtio-vga: video memory in MiB, a power of two", s.memory_mib, Bounds{1, 256});
+  v.field("rom", "the VGA BIOS that firmware is given (auto: that of package seabios for the model)", s.rom);
   v.field("rom_fd", "inherited descriptor of the VGA BIOS; the path is then for errors only", s.rom_fd);
-  v.field("width", "virtio: pixels across that the screen prefers", s.width, Bounds{64, 3840});
-  v.field("height", "virtio: pixels down", s.height, Bounds{64, 2400});
-  v.field("ring", "virtio: ring layout offered", s.ring);
+  v.field("width", "virtio, virtio-vga: pixels across that the screen prefers", s.width, Bounds{64, 3840});
+  v.field("height", "virtio, virtio-vga: pixels down", s.height, Bounds{64, 2400});
+  v.field("ring", "virtio, virtio-vga: ring layout offered", s.ring);
   v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 

@@ -235,31 +235,34 @@ Result<void> MachineBuilder::add_watchdog() {
 }
 
 Result<void> MachineBuilder::add_video() {
-  if (!config_.video.enabled) {
+  const VideoSettings& video = config_.video;
+  if (!video.enabled) {
     return {};
   }
-  if (config_.video.model == VideoModel::virtio) {
-    VirtioGpuSpec gpu;
-    gpu.transport =
-        lodge::virtio_options("video0", config_.machine, {.version = VirtioVersion::modern, .ring = config_.video.ring});
-    gpu.options.width = config_.video.width;
-    gpu.options.height = config_.video.height;
-    TRY_VOID(add(std::move(gpu), config_.video.slot));
-    machine_.screen_ = machine_.find_virtio<VirtioGpu>("video0");
-    return {};
-  }
-  VgaSpec spec;
-  spec.options.memory = static_cast<uint32_t>(config_.video.memory_mib * kMiB);
+  VgaAdapter::Options vga;
+  vga.memory = static_cast<uint32_t>(video.memory_mib * kMiB);
   // A guest may move it to where other memory is, as often as it likes.
   const auto warnings = std::make_shared<GuestWarnings>();
-  spec.options.map = [vm = machine_.vm_.get(), warnings](uint64_t base, uint64_t size, const std::byte* host) {
+  vga.map = [vm = machine_.vm_.get(), warnings](uint64_t base, uint64_t size, const std::byte* host) {
     const uint64_t mapped = host != nullptr ? size : 0;
     if (const auto outcome = vm->set_slot({kVideoMemorySlot, Gpa{base}, mapped, host, false}); !outcome) {
       guest_warning(*warnings, "video0", "video memory at {:#x} is not mapped: {}", base, outcome.error().message);
     }
   };
-  TRY_VOID(add(std::move(spec), config_.video.slot));
-  machine_.screen_ = dynamic_cast<Screen*>(machine_.devices_.back().get());
+  if (video.model == VideoModel::vga) {
+    TRY_VOID(add(VgaSpec{std::move(vga)}, video.slot));
+    machine_.screen_ = dynamic_cast<Screen*>(machine_.devices_.back().get());
+    return {};
+  }
+  const VirtioGpu::Options gpu{.id = vga.id, .width = video.width, .height = video.height};
+  const VirtioPci::Options transport =
+      lodge::virtio_options(gpu.id, config_.machine, {.version = VirtioVersion::modern, .ring = video.ring});
+  if (video.model == VideoModel::virtio) {
+    TRY_VOID(add(VirtioGpuSpec{transport, gpu}, video.slot));
+  } else {
+    TRY_VOID(add(VirtioVgaSpec{transport, std::move(vga), gpu}, video.slot));
+  }
+  machine_.screen_ = machine_.find_virtio<VirtioGpu>(gpu.id);
   return {};
 }
 
@@ -441,7 +444,7 @@ AcpiConfig MachineBuilder::acpi_config() const {
     acpi.fixed.pm1a_control = kUefiPmBase + (FixedPower::kPm1Control - FixedPower::kPm1Event);
     acpi.fixed.pm_timer = kUefiPmBase + (FixedPower::kTimer - FixedPower::kPm1Event);
   }
-  acpi.fixed.vga = config_.video.enabled && config_.video.model == VideoModel::vga;
+  acpi.fixed.vga = is_vga(config_.video);
   acpi.fixed.floppy = machine_.floppy_ != nullptr;
   if (firmware()) {
     acpi.fw_cfg_port = FwCfg::kPort;

@@ -31,6 +31,14 @@ Result<std::unique_ptr<VirtioGpu>> VirtioGpu::create(Options options, const Stat
   return self;
 }
 
+std::optional<ChangedLines> VirtioGpu::refresh(Image& image) {
+  if (options_.before == nullptr || picture_.shown().taken) {
+    return picture_.refresh(image);
+  }
+  image.serial = 0;
+  return options_.before->refresh(image);
+}
+
 void VirtioGpu::read_config(uint32_t offset, std::span<std::byte> to) {
   // The screen never changes by itself: no events, so nothing to clear.
   const virtio_gpu::Config config{.num_scanouts = 1};
@@ -50,7 +58,7 @@ void VirtioGpu::stop_queue(Virtqueue& queue, Done done) {
 }
 
 void VirtioGpu::reset() {
-  picture_.show_nothing();
+  picture_.give_up();
   picture_.set_cursor(nullptr);
   picture_.move_cursor(0, 0);
   resources_.clear();
@@ -66,6 +74,7 @@ void VirtioGpu::save(std::string_view id, StateWriter& out) const {
     }
   }
   const GpuPicture::Shown shown = picture_.shown();
+  state.taken = shown.taken;
   state.shown = shown.resource_id;
   state.x = shown.rect.x;
   state.y = shown.rect.y;
@@ -113,6 +122,9 @@ Result<void> VirtioGpu::load(const StateReader& saved) {
       return outcome.has_value();
     });
     TRY_VOID(outcome);
+  }
+  if (state.taken) {
+    picture_.show_nothing();
   }
   if (state.shown != 0) {
     auto resource = resources_.find(state.shown);

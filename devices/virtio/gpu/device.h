@@ -27,6 +27,7 @@ class VirtioGpu final : public VirtioDevice, public Screen {
     uint32_t width = 1280;  // that the screen prefers, at most kMaxEdidWidth and kMaxEdidHeight
     uint32_t height = 800;
     uint64_t max_bytes = kMaxBytes;
+    std::shared_ptr<Screen> before = {};  // is seen until a driver sets the scanout, and again after a reset; null: black
   };
   // Errors: a size that a screen cannot have; the saved state is damaged or larger than max_bytes.
   [[nodiscard]] static Result<std::unique_ptr<VirtioGpu>> create(Options options, const StateReader* saved);
@@ -45,7 +46,7 @@ class VirtioGpu final : public VirtioDevice, public Screen {
   void save(std::string_view id, StateWriter& out) const override;
   [[nodiscard]] std::vector<Counter> counters() const override;
 
-  [[nodiscard]] std::optional<ChangedLines> refresh(Image& image) override { return picture_.refresh(image); }
+  [[nodiscard]] std::optional<ChangedLines> refresh(Image& image) override;
 
  private:
   static constexpr uint16_t kControl = 0;

@@ -42,10 +42,17 @@ bool GpuPicture::can_show(const GpuResource& resource, const virtio_gpu::Rect& r
 
 void GpuPicture::show(uint32_t resource_id, std::shared_ptr<GpuResource> resource, const virtio_gpu::Rect& rect) {
   const Lock lock(mutex_);
+  shown_.taken = true;
   shown_.resource_id = resource_id;
   shown_.resource = std::move(resource);
   shown_.rect = rect;
   ++shown_.serial;
+}
+
+void GpuPicture::give_up() {
+  show_nothing();
+  const Lock lock(mutex_);
+  shown_.taken = false;
 }
 
 void GpuPicture::touch() {

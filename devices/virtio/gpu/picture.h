@@ -30,6 +30,8 @@ class GpuPicture {
 
   void show(uint32_t resource_id, std::shared_ptr<GpuResource> resource, const virtio_gpu::Rect& rect);
   void show_nothing() { show(0, nullptr, {}); }
+  // The driver is gone.
+  void give_up();
   // The pixels of the shown resource have changed.
   void touch();
   void set_cursor(std::shared_ptr<const GpuCursorImage> image);  // null: none
@@ -38,6 +40,7 @@ class GpuPicture {
   [[nodiscard]] std::optional<ChangedLines> refresh(Image& image) const;
 
   struct Shown {
+    bool taken = false;  // a driver has said what to show
     uint32_t resource_id = 0;
     std::shared_ptr<GpuResource> resource;  // null: nothing is shown
     virtio_gpu::Rect rect;

@@ -27,6 +27,7 @@ struct GpuResourceState {
 
 struct VirtioGpuState {
   std::vector<GpuResourceState> resources;
+  bool taken = false;  // a driver has said what to show
   uint32_t shown = 0;  // the resource; 0: nothing
   uint32_t x = 0;      // the part of it
   uint32_t y = 0;
@@ -75,7 +76,8 @@ struct Schema<VirtioGpuState> {
                                             field(6, "height", &S::height),
                                             field(7, "cursor-x", &S::cursor_x),
                                             field(8, "cursor-y", &S::cursor_y),
-                                            field(9, "cursor", &S::cursor)};
+                                            field(9, "cursor", &S::cursor),
+                                            field(10, "taken", &S::taken)};
 };
 
 template <>

@@ -172,6 +172,13 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.transport = transport("video0", packed);
     return spec;
   }
+  if (name == "virtio-vga") {
+    VirtioVgaSpec spec;
+    spec.transport = transport("video0", packed);
+    spec.transport.transitional = false;
+    spec.vga.memory = 1U << 20;
+    return spec;
+  }
   if (name == "virtio-input") {
     VirtioInputSpec spec;
     spec.transport = transport("input0", packed);

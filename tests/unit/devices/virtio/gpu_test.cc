@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "devices/display/lines.h"
 #include "devices/virtio/gpu/device.h"
 #include "tests/support/device_driver.h"
 
@@ -213,6 +214,36 @@ TEST_CASE("what a guest transfers and flushes is on the screen") {
   gpu.driver->reset();
   REQUIRE(gpu.device->refresh(gpu.image));
   CHECK(gpu.image.width == 64);
+}
+
+TEST_CASE("what was there before is seen until a driver sets the scanout, and again after a reset") {
+  struct Before final : Screen {
+    std::optional<ChangedLines> refresh(Image& image) override {
+      return update_lines(image, 2, 1, [](uint32_t, std::span<uint32_t> line) { std::ranges::fill(line, 0xABCDEF); });
+    }
+  };
+  Gpu gpu({.before = std::make_shared<Before>()});
+  const auto seen = [&gpu] {
+    (void)gpu.device->refresh(gpu.image);
+    return gpu.image.pixels;
+  };
+  const std::vector<uint32_t> before{0xABCDEF, 0xABCDEF};
+  CHECK(seen() == before);
+  gpu.fill(1, 2, 2, counting(4));
+  gpu.save_and_restore();
+  CHECK(seen() == before);
+  CHECK(gpu.scanout(7, {0, 0, 1, 1}) == kErrInvalidResourceId);
+  CHECK(seen() == before);
+  CHECK(gpu.scanout(1, {0, 0, 2, 2}) == kOkNodata);
+  CHECK(seen() == counting(4));
+  gpu.save_and_restore();
+  CHECK(seen() == counting(4));
+  CHECK(gpu.scanout(0, {}) == kOkNodata);
+  CHECK(seen().size() == size_t{1280} * 800);
+  gpu.save_and_restore();
+  CHECK(seen().size() == size_t{1280} * 800);
+  gpu.driver->reset();
+  CHECK(seen() == before);
 }
 
 TEST_CASE("all formats of the specification show the same colour") {

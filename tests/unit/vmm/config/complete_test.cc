@@ -201,6 +201,10 @@ TEST_CASE("a screen is a VGA of a pc, or virtio's") {
   REQUIRE((complete(config) && validate(config)));
   CHECK((config.video.model == VideoModel::virtio && config.video.width == 1920 && config.video.slot == 1));
   CHECK(!validate(parsed({"--video", "vga"})));
+  CHECK(!validate(parsed({"--video", "virtio-vga"})));
+  CHECK(vga_bios_path(parsed({"--video", "virtio-vga"}).video) == "/usr/share/seabios/vgabios-virtio.bin");
+  CHECK(vga_bios_path(parsed({"--video", "vga"}).video) == "/usr/share/seabios/vgabios-stdvga.bin");
+  CHECK(vga_bios_path(parsed({"--video", "vga,rom=/my"}).video) == "/my");
   CHECK(validate(parsed({"--machine", "pc", "--video", "vga"})));
   CHECK_FALSE(parse_run_arguments({"--video", "virtio,width=63"}));
   CHECK_FALSE(parse_run_arguments({"--video", "virtio,height=2401"}));
