@@ -178,6 +178,15 @@ Result<CreatedDevice> create_virtio(DeviceSpec& spec, const DeviceEnv& env, cons
   return CreatedDevice{carried, carried};
 }
 
+Result<CreatedDevice> create_virtio_vga(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
+  auto& wanted = std::get<VirtioVgaSpec>(spec);
+  const std::shared_ptr<VgaAdapter> vga = TRY(VgaAdapter::create(std::move(wanted.vga), env, saved));
+  wanted.gpu.before = vga;
+  wanted.transport.companion = vga;
+  auto gpu = TRY(VirtioGpu::create(std::move(wanted.gpu), saved));
+  return function(VirtioPci::create(wanted.transport, std::move(gpu), env, saved));
+}
+
 constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"reduced-power", create_reduced_power},
     {"fixed-power", create_fixed_power},
@@ -210,6 +219,9 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},
     {"virtio-vsock", create_virtio<VsockSpec, VirtioVsock>},
+    {"virtio-gpu", create_virtio<VirtioGpuSpec, VirtioGpu>},
+    {"virtio-vga", create_virtio_vga},
+    {"virtio-input", create_virtio<VirtioInputSpec, VirtioInput>},
     {"virtio-net", create_virtio<NetSpec, VirtioNet>},
     {"virtio-blk", create_virtio<BlkSpec, VirtioBlk>},
 }};

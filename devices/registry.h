@@ -40,6 +40,8 @@
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
+#include "devices/virtio/gpu/device.h"
+#include "devices/virtio/input/device.h"
 #include "devices/virtio/net/device.h"
 #include "devices/virtio/rng/device.h"
 #include "devices/virtio/transport_pci.h"
@@ -148,6 +150,14 @@ using RngSpec = VirtioSpec<VirtioRng::Options>;
 using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
 using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
 using VsockSpec = VirtioSpec<VirtioVsock::Options>;
+using VirtioGpuSpec = VirtioSpec<VirtioGpu::Options>;
+// A VGA until the guest has a driver for the virtio display at the same PCI function.
+struct VirtioVgaSpec {
+  VirtioPci::Options transport;
+  VgaAdapter::Options vga;
+  VirtioGpu::Options gpu;
+};
+using VirtioInputSpec = VirtioSpec<VirtioInput::Options>;
 using NetSpec = VirtioSpec<VirtioNet::Options>;
 using BlkSpec = VirtioSpec<VirtioBlk::Options>;
 
@@ -156,7 +166,7 @@ using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, VmGenIdSpec, VmCoreInfoSpec,
                  HpetSpec, NorFlashSpec, PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec,
                  DebugExitSpec, PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, ParallelSpec, VgaSpec, IdeSpec, FloppySpec,
-                 E1000Spec, Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VsockSpec, NetSpec, BlkSpec>;
+                 E1000Spec, Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VsockSpec, VirtioGpuSpec, VirtioVgaSpec, VirtioInputSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

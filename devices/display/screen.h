@@ -12,6 +12,7 @@ struct Image {
   uint32_t width = 0;
   uint32_t height = 0;
   std::vector<uint32_t> pixels;
+  uint64_t serial = 0;  // the display's own: which of its pictures this is; 0: none
 };
 
 // Of an image: lines [first, last) have changed.

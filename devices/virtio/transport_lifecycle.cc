@@ -197,6 +197,9 @@ void VirtioPci::reset() {
     clear_registers();
     phase_ = Phase::idle;
   }
+  if (options_.companion != nullptr) {
+    options_.companion->reset();
+  }
   reset_pci();
 }
 

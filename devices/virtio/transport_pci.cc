@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 #include <algorithm>
+#include <cassert>
 
 #include "devices/pci/registers.h"
 #include "devices/virtio/transport_layout.h"
@@ -15,7 +16,7 @@ using namespace virtio_pci;
 PciIdentity identity_of(const VirtioPci::Options& options, const VirtioDevice& device) {
   PciIdentity identity;
   identity.vendor = 0x1AF4;
-  identity.class_code = device.pci_class();
+  identity.class_code = options.companion != nullptr ? options.companion->class_code() : device.pci_class();
   identity.subsystem_vendor = 0x1AF4;
   if (options.transitional || options.legacy_only) {
     // Transitional ids are numbered by hand (section 4.1.2.1); the subsystem carries the virtio id.
@@ -83,6 +84,12 @@ Result<void> VirtioPci::set_up(const StateReader* saved) {
   if (!options_.legacy_only) {
     add_modern_capabilities();
     add_bar(kModernBar, BarKind::memory64, kModernBarSize, unowned(modern_window_));
+  }
+  if (options_.companion != nullptr) {
+    assert(!options_.transitional && !options_.legacy_only);
+    for (PciCompanion::Bar& bar : options_.companion->bars()) {
+      add_bar(bar.index, BarKind::memory32, bar.size, std::move(bar.handler));
+    }
   }
   device_->attach(*this);
   if (saved != nullptr) {
@@ -178,6 +185,9 @@ void VirtioPci::save(StateWriter& out) const {
   }
   out.put(options_.id, pci_state());
   device_->save(options_.id, out);
+  if (options_.companion != nullptr) {
+    options_.companion->save(out);
+  }
 }
 
 std::vector<Doorbells::Bell> VirtioPci::bells(uint8_t bar, uint64_t base) const {
@@ -193,6 +203,9 @@ std::vector<Doorbells::Bell> VirtioPci::bells(uint8_t bar, uint64_t base) const 
 }
 
 void VirtioPci::bar_mapped(uint8_t index, uint64_t base) {
+  if (options_.companion != nullptr) {
+    options_.companion->bar_mapped(index, base);
+  }
   const auto list = bells(index, base);
   for (size_t i = 0; i < list.size(); ++i) {
     if (const auto outcome = env_.doorbells.add(list[i], queues_[i].kick.get()); !outcome) {
@@ -203,6 +216,9 @@ void VirtioPci::bar_mapped(uint8_t index, uint64_t base) {
 }
 
 void VirtioPci::bar_unmapped(uint8_t index, uint64_t base) {
+  if (options_.companion != nullptr) {
+    options_.companion->bar_unmapped(index, base);
+  }
   const auto list = bells(index, base);
   for (size_t i = 0; i < list.size(); ++i) {
     env_.doorbells.remove(list[i], queues_[i].kick.get());

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "devices/pci/companion.h"
 #include "devices/pci/function.h"
 #include "devices/virtio/transport_state.h"
 #include "devices/virtio/virtio_device.h"
@@ -25,6 +26,7 @@ class VirtioPci final : public PciFunction, public VirtioTransport, public Devic
     bool packed_ring = false;   // offer VIRTIO_F_RING_PACKED
     bool event_index = true;
     bool indirect = true;
+    std::shared_ptr<PciCompanion> companion = {};  // shares the function; not with the 0.9 registers, which have its BAR 0
   };
   // Registers are empty until the function is plugged into a root. Error: the saved state does not fit the device.
   [[nodiscard]] static Result<std::shared_ptr<VirtioPci>> create(const Options& options,

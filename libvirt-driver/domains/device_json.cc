@@ -5,6 +5,7 @@
 
 #include "libvirt-driver/domains/boot_json.h"
 #include "libvirt-driver/domains/card_json.h"
+#include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/host/offered.h"
 #include "libvirt-driver/xml/describe.h"
@@ -167,14 +168,45 @@ Answer<void> check_graphics(const std::vector<DomainGraphics>& all) {
   return {};
 }
 
+Answer<void> check_virtio_screen(const DomainVideo& video) {
+  constexpr std::string_view kModel = "/domain/devices/video/model";
+  if (video.accel3d == YesNo::yes) {
+    return unsupported(fmt::format("{}/acceleration/@accel3d", kModel), "this version of Lodge has displays without 3D");
+  }
+  if (video.blob == OnOff::on) {
+    return unsupported(fmt::format("{}/@blob", kModel), "this version of Lodge has no blob resources");
+  }
+  if (video.heads.value_or(1) > 1) {
+    return unsupported(fmt::format("{}/@heads", kModel), "this version of Lodge has displays with one head");
+  }
+  const uint32_t x = video.resolution_x.value_or(offered::kLeastResolution);
+  const uint32_t y = video.resolution_y.value_or(offered::kLeastResolution);
+  if (x < offered::kLeastResolution || x > offered::kMostResolutionX || y < offered::kLeastResolution ||
+      y > offered::kMostResolutionY) {
+    return unsupported(fmt::format("{}/resolution", kModel),
+                       fmt::format("{}x{}: a screen has from {}x{} to {}x{} pixels", x, y, offered::kLeastResolution,
+                                   offered::kLeastResolution, offered::kMostResolutionX, offered::kMostResolutionY));
+  }
+  TRY(ring_of(video.virtio, "/domain/devices/video"));
+  return {};
+}
+
 Answer<void> check_screen(const DomainConfig& config) {
   const DomainDevices& devices = config.devices;
   const bool screen =
       std::ranges::any_of(devices.videos, [](const DomainVideo& video) { return video.model != VideoModel::none; });
   for (const DomainVideo& video : devices.videos) {
+    if (video.model == VideoModel::virtio) {
+      TRY_VOID(check_virtio_screen(video));
+      continue;
+    }
     if (video.model != VideoModel::none && video.model != VideoModel::vga) {
-      return unsupported("/domain/devices/video/model/@type",
-                         fmt::format("this version of Lodge has 'vga' and 'none', not '{}'", xml_word(video.model)));
+      return unsupported(
+          "/domain/devices/video/model/@type",
+          fmt::format("this version of Lodge has 'vga', 'virtio' and 'none', not '{}'", xml_word(video.model)));
+    }
+    if (video.model == VideoModel::vga && is_microvm(config)) {
+      return unsupported("/domain/devices/video", "machine 'microvm' has no VGA; use model type='virtio', or machine='pc'");
     }
     if (video.resolution_x || video.accel3d == YesNo::yes) {
       return unsupported("/domain/devices/video/model", "a 'vga' has neither <resolution> nor <acceleration accel3d='yes'>");
@@ -182,14 +214,6 @@ Answer<void> check_screen(const DomainConfig& config) {
   }
   if (devices.videos.size() > 1) {
     return unsupported("/domain/devices/video[2]", "this version of Lodge has one screen");
-  }
-  if (screen && is_microvm(config)) {
-    return unsupported("/domain/devices/video", "machine 'microvm' has no screen; use machine='pc', or model type='none'");
-  }
-  for (const DomainInput& input : devices.inputs) {
-    if (input.bus == InputBus::virtio) {
-      return unsupported("/domain/devices/input/@bus", "this version of Lodge has input devices on 'ps2' and 'usb'");
-    }
   }
   if (!devices.graphics.empty() && !screen) {
     return unsupported("/domain/devices/graphics", "there is no screen to show; use <video><model type='vga'/></video>");
@@ -292,13 +316,19 @@ Answer<void> add_video(Json& machine, const DomainConfig& config, const MachineF
     return {};
   }
   const DomainVideo& video = config.devices.videos.front();
-  Json json{{"enabled", true}, {"model", "vga"}};
-  if (video.vram_kib) {  // rounded as QEMU does
+  const bool virtio = video.model == VideoModel::virtio;
+  // As QEMU's first display on a pc: firmware and guests without a driver find a VGA.
+  Json json{{"enabled", true}, {"model", !virtio ? "vga" : is_microvm(config) ? "virtio" : "virtio-vga"}};
+  if (virtio) {
+    set_if(json, "width", video.resolution_x);
+    set_if(json, "height", video.resolution_y);
+    json["ring"] = TRY(ring_of(video.virtio, "/domain/devices/video"));
+  } else if (video.vram_kib) {  // rounded as QEMU does
     const uint64_t mib = std::clamp((uint64_t{*video.vram_kib} + 1023) / 1024, kLeastMib, kMostMib);
     json["memory_mib"] = std::bit_ceil(mib);
   }
   if (fds.video_rom >= 0) {
-    json["rom"] = offered::kVideoBios;
+    json["rom"] = virtio ? offered::kVirtioVideoBios : offered::kVideoBios;
     json["rom_fd"] = fds.video_rom;
   }
   add_slot(json, video);

@@ -376,6 +376,7 @@ void Driver::device_deleted(const DomainPtr& domain, const std::string& alias) {
       vcpu = forget_vcpu(*live, alias);
       std::erase_if(live->devices.disks, [&](const DomainDisk& disk) { return disk.alias == alias; });
       std::erase_if(live->devices.interfaces, [&](const DomainInterface& nic) { return nic.alias == alias; });
+      std::erase_if(live->devices.inputs, [&](const DomainInput& input) { return input.alias == alias; });
       view.live = std::move(live);
     }
     return view.rpc_name();

@@ -166,8 +166,10 @@ Answer<void> GuestFiles::open_firmware(const DomainConfig& live, const Nvram& nv
     return inherit(TRY(named(open_file(path, O_RDONLY | O_NOCTTY | O_NONBLOCK), what)));
   };
   numbers_.firmware = TRY(open_part(firmware_image(live.os), "BIOS (package seabios)"));
-  if (!live.devices.videos.empty() && live.devices.videos.front().model == VideoModel::vga) {
-    numbers_.video_rom = TRY(open_part(std::string(offered::kVideoBios), "VGA BIOS (package seabios)"));
+  if (!live.devices.videos.empty() && live.devices.videos.front().model != VideoModel::none) {
+    const bool virtio = live.devices.videos.front().model == VideoModel::virtio;
+    const std::string_view bios = virtio ? offered::kVirtioVideoBios : offered::kVideoBios;
+    numbers_.video_rom = TRY(open_part(std::string(bios), "VGA BIOS (package seabios)"));
   }
   const auto places = boot_places(live);
   for (const DomainInterface& interface : live.devices.interfaces) {

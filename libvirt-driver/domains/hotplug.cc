@@ -10,6 +10,7 @@
 #include "libvirt-driver/domains/device_json.h"
 #include "libvirt-driver/domains/display_change.h"
 #include "libvirt-driver/domains/guest_files.h"
+#include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/taps.h"
 #include "libvirt-driver/xml/domain_defaults.h"
@@ -107,6 +108,23 @@ Answer<void> plug_interface(Monitor& monitor, DomainInterface& interface) {
   return {};
 }
 
+Answer<void> check_plugs(const DomainInput& input) {
+  if (input.bus != InputBus::virtio) {
+    return call_error(VIR_ERR_OPERATION_UNSUPPORTED,
+                      "input device on bus '{}' cannot be hot plugged or unplugged; use bus='virtio', or --config",
+                      xml_word(input.bus));
+  }
+  return {};
+}
+
+Answer<void> plug_input(Monitor& monitor, const DomainInput& input) {
+  TRY_VOID(check_plugs(input));
+  Json settings = TRY(input_json(input));
+  settings["driver"] = fmt::format("virtio-{}", xml_word(input.type));
+  TRY(monitor.execute("device_add", settings));
+  return {};
+}
+
 // The device that add_device() put last into the definition.
 template <class T>
 T* last_of(std::vector<T>& before, std::vector<T>& after) {
@@ -118,7 +136,8 @@ bool is_there(const DomainPtr& domain, const std::string& alias) {
   const auto has = [&alias](const auto& devices) {
     return std::ranges::any_of(devices, [&](const auto& device) { return device.alias == alias; });
   };
-  return view.live && (has(view.live->devices.disks) || has(view.live->devices.interfaces));
+  return view.live &&
+         (has(view.live->devices.disks) || has(view.live->devices.interfaces) || has(view.live->devices.inputs));
 }
 
 }  // namespace
@@ -126,8 +145,9 @@ bool is_there(const DomainPtr& domain, const std::string& alias) {
 Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& device) {
   const DomainView view = domain->view();
   const auto run = TRY(Driver::running(view));
-  if (!std::holds_alternative<DomainDisk>(device) && !std::holds_alternative<DomainInterface>(device)) {
-    return not_live("devices other than disks and interfaces");
+  if (!std::holds_alternative<DomainDisk>(device) && !std::holds_alternative<DomainInterface>(device) &&
+      !std::holds_alternative<DomainInput>(device)) {
+    return not_live("devices other than disks, interfaces and input devices");
   }
   if (is_medium(*view.live, device)) {
     return change_medium(driver, domain, std::get<DomainDisk>(device), false);
@@ -136,6 +156,7 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
   DomainConfig before = live;
   TRY_VOID(add_device(live, device));
   TRY_VOID(driver.complete_definition(live));
+  (void)leave_out(live);  // what was completed again
   assign_aliases(live);
   std::string alias;
   if (DomainDisk* disk = nullptr; std::holds_alternative<DomainDisk>(device)) {
@@ -155,6 +176,9 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
   } else if (DomainInterface* interface = last_of(before.devices.interfaces, live.devices.interfaces)) {
     TRY_VOID(plug_interface(*run->monitor, *interface));
     alias = interface->alias;
+  } else if (const DomainInput* input = last_of(before.devices.inputs, live.devices.inputs)) {
+    TRY_VOID(plug_input(*run->monitor, *input));
+    alias = input->alias;
   }
   driver.replace_live(domain, std::move(live));
   driver.events().emit(VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
@@ -172,8 +196,11 @@ Answer<void> detach_live(Driver& driver, const DomainPtr& domain, const Device& 
     alias = disk->alias;
   } else if (const auto* interface = std::get_if<DomainInterface>(&found)) {
     alias = interface->alias;
+  } else if (const auto* input = std::get_if<DomainInput>(&found)) {
+    TRY_VOID(check_plugs(*input));
+    alias = input->alias;
   } else {
-    return not_live("devices other than disks and interfaces");
+    return not_live("devices other than disks, interfaces and input devices");
   }
   TRY(run->monitor->execute("device_del", {{"id", alias}}));
   if (!driver.wait_for_removal(kDetachPatience, [&] { return !is_there(domain, alias); })) {

@@ -6,6 +6,7 @@
 #include "libvirt-driver/domains/card_json.h"
 #include "libvirt-driver/domains/clock.h"
 #include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/platform_json.h"
 #include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/domains/vcpus.h"
@@ -348,6 +349,7 @@ Answer<Json> machine_json(const DomainConfig& config, const MachineFds& fds) {
   TRY_VOID(add_small(machine, config));
   TRY_VOID(add_video(machine, config, fds));
   add_usb(machine, config);
+  TRY_VOID(add_inputs(machine, config));
   add_watchdog(machine, config);
   add_platform(machine, config, fds);
   if (config.iothreads) {

@@ -52,6 +52,12 @@ struct Element {
 // Files of Debian's packages seabios and ipxe-qemu.
 inline constexpr std::string_view kBios = "/usr/share/seabios/bios-256k.bin";
 inline constexpr std::string_view kVideoBios = "/usr/share/seabios/vgabios-stdvga.bin";
+inline constexpr std::string_view kVirtioVideoBios = "/usr/share/seabios/vgabios-virtio.bin";
+
+// Sizes of a virtio screen, pixels; as the monitor's schema has them.
+inline constexpr uint32_t kLeastResolution = 64;
+inline constexpr uint32_t kMostResolutionX = 3840;
+inline constexpr uint32_t kMostResolutionY = 2400;
 
 // Network cards by the models that domains name; the first is that of an interface which names none. Domain capabilities
 // have no place for them.
@@ -116,7 +122,7 @@ inline constexpr std::array kPcDevices{
             {{{"diskDevice", {"disk", "cdrom", "floppy"}}, {"bus", {"ide", "fdc", "usb", "virtio"}}, kVirtioModels}},
             ""},
     Element{"graphics", true, {{{"type", {"vnc"}}}}, ""},
-    Element{"video", true, {{{"modelType", {"vga", "none"}}}}, ""},
+    Element{"video", true, {{{"modelType", {"vga", "virtio", "none"}}}}, ""},
     Element{"hostdev", false, {}, ""},
     kRng,
     Element{"filesystem", false, {}, ""},
@@ -126,8 +132,8 @@ inline constexpr std::array kPcDevices{
 };
 inline constexpr std::array kMicrovmDevices{
     Element{"disk", true, {{{"diskDevice", {"disk"}}, {"bus", {"virtio"}}, kVirtioModels}}, ""},
-    Element{"graphics", false, {}, ""},
-    Element{"video", true, {{{"modelType", {"none"}}}}, ""},
+    Element{"graphics", true, {{{"type", {"vnc"}}}}, ""},
+    Element{"video", true, {{{"modelType", {"virtio", "none"}}}}, ""},
     Element{"hostdev", false, {}, ""},
     kRng,
     Element{"filesystem", false, {}, ""},

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from support import disks, places
-from support.desktop import ABS_X, ABS_Y, EV_ABS, EV_KEY, KEY_A, KEY_ESC, SLOW, Desktop
+from support.desktop import Desktop
+from support.evdev import ABS_X, ABS_Y, EV_ABS, EV_KEY, KEY_A, KEY_ESC, SLOW
 from support.wait import until
 
 BOOT_SECONDS = 2 * places.BOOT_SECONDS
@@ -27,7 +28,7 @@ def desktop(shared_vmm, shared_root):
 
 def people_arrive(desktop):
     """A place and a key, in addition to what there was."""
-    tablet, keyboard = (len(desktop.events(kind, 0)) for kind in desktop.kinds)
+    tablet, keyboard = (len(desktop.events(kind, 0)) for kind in desktop.names)
     x = 300 + tablet  # what does not change is not told
     desktop.viewer.place(x, x + 1)
     assert desktop.events("tablet", tablet + 2)[tablet:] == [(EV_ABS, ABS_X, x), (EV_ABS, ABS_Y, x + 1)]
@@ -61,7 +62,7 @@ def test_it_goes_on_after_a_save(desktop, vmm, tmp_path):
     assert desktop.vmm.wait_exit() == 0
     machine = vmm(machine="pc", kernel=None, initrd=None, serial=None, extra=["--restore", file])
     machine.guest.listening = True
-    again = Desktop(machine, desktop.kinds)
+    again = Desktop(machine, tuple(desktop.names))
     again.files = desktop.files
     again.look()
     people_arrive(again)

@@ -3,11 +3,14 @@ import re
 
 import pytest
 from support import disks, places
-from support.desktop import BTN_LEFT, EV_ABS, EV_KEY, EV_REL, KEY_A, KEY_ESC, KEY_LEFTSHIFT, NAMES, REL_WHEEL, REL_X, REL_Y, ABS_X, ABS_Y, SLOW, Desktop
+from support.desktop import NAMES, Desktop
+from support.evdev import EV_KEY, KEY_A, KEY_ESC, SLOW, check_people
 from support.wait import until
 
 BOOT_SECONDS = 2 * places.BOOT_SECONDS
 DEVICES = ("--video", "vga", "--usb", "xhci", "--usb-device", "tablet", "--usb-device", "mouse", "--usb-device", "keyboard")
+
+
 @pytest.fixture(scope="module")
 def desktop(shared_vmm, shared_root):
     """A guest with all three."""
@@ -21,33 +24,6 @@ def desktop(shared_vmm, shared_root):
     desktop.watch()
     desktop.look()
     return desktop
-
-
-def check_people(desktop, seen):
-    """Places, steps and keys arrive as they were sent. `seen`: how many events of each device came before."""
-    tablet, mouse, keyboard = seen
-    desktop.viewer.place(100, 200)
-    got = desktop.events("tablet", tablet + 2)[tablet:]
-    assert got == [(EV_ABS, ABS_X, 100), (EV_ABS, ABS_Y, 200)]
-    desktop.viewer.place(0x7FFF, 0, buttons=1)
-    desktop.viewer.place(0x7FFF, 0, wheel=-1)
-    got = desktop.events("tablet", tablet + 7)[tablet + 2 :]
-    assert [event for event in got if event[1] != 11] == [  # without the wheel's fine steps
-        (EV_KEY, BTN_LEFT, 1),
-        (EV_ABS, ABS_X, 0x7FFF),
-        (EV_ABS, ABS_Y, 0),
-        (EV_KEY, BTN_LEFT, 0),
-        (EV_REL, REL_WHEEL, 1),
-    ]
-    desktop.viewer.move(5, -300)
-    got = desktop.events("mouse", mouse + 4)[mouse:]
-    assert sum(value for _, code, value in got if code == REL_X) == 5
-    assert sum(value for _, code, value in got if code == REL_Y) == -300
-    for code, down in ((KEY_LEFTSHIFT, 1), (KEY_A, 1), (KEY_A, 0), (KEY_LEFTSHIFT, 0)):
-        desktop.viewer.key(code, down)
-    got = [event for event in desktop.events("keyboard", keyboard + 4)[keyboard:] if event[2] != 2]
-    assert got == [(EV_KEY, KEY_LEFTSHIFT, 1), (EV_KEY, KEY_A, 1), (EV_KEY, KEY_A, 0), (EV_KEY, KEY_LEFTSHIFT, 0)]
-    return [len(desktop.events(kind, 0)) for kind in NAMES]
 
 
 def test_linux_sees_the_devices(desktop):
@@ -64,7 +40,7 @@ def test_linux_sees_the_devices(desktop):
 
 def test_people_arrive(desktop):
     """At the right place. The verb that sends keys reaches the USB keyboard, too."""
-    seen = check_people(desktop, [len(desktop.events(kind, 0)) for kind in NAMES])
+    seen = check_people(desktop, desktop.viewer, [len(desktop.events(kind, 0)) for kind in NAMES])
     desktop.vmm.control.execute("send-key", {"keys": str(KEY_ESC), "hold-ms": 10})
     assert desktop.events("keyboard", seen[2] + 2)[-2:] == [(EV_KEY, KEY_ESC, 1), (EV_KEY, KEY_ESC, 0)]
 
@@ -106,7 +82,7 @@ def test_it_goes_on_after_a_save(desktop, vmm, tmp_path):
     again = Desktop(machine)
     again.files = desktop.files
     again.look()
-    check_people(again, seen)
+    check_people(again, again.viewer, seen)
 
 
 def test_the_bios_takes_keys_from_usb(vmm, tmp_path):

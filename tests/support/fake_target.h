@@ -83,6 +83,9 @@ class FakeTarget final : public ControlTarget {
                      net.model == NetModel::e1000 ? " e1000" : ""),
          std::move(done));
   }
+  void add_input(InputSettings input, Done done) override {
+    verb(fmt::format("input {} {} at {}", static_cast<int>(input.kind), input.id, input.slot), std::move(done));
+  }
   void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) override {
     verb(fmt::format("medium {} {} ({}, {})", id, path, image.valid(), force), std::move(done));
   }

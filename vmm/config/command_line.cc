@@ -147,6 +147,15 @@ Result<void> apply_usb_device(RunRequest& request, const std::string& text) {
   return {};
 }
 
+Result<void> apply_input(RunRequest& request, const std::string& text) {
+  InputSettings input;
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(input, key.empty() ? "kind" : key, value));
+  }
+  request.config.inputs.push_back(std::move(input));
+  return {};
+}
+
 Result<void> apply_net(RunRequest& request, const std::string& text) {
   NetSettings net;
   for (const auto& [key, value] : split_options(text)) {
@@ -247,10 +256,12 @@ const std::array kOptions{
     Option{"disk", "path=FILE[,cache=,...]", "a disk; may be repeated", apply_disk},
     Option{"cdrom", "FILE|none[,boot=,...]", "a CD drive on the IDE bus (pc); may be repeated", apply_cdrom},
     Option{"floppy", "FILE|none[,boot=,...]", "a floppy drive (pc); may be repeated", apply_floppy},
-    Option{"video", "vga[,memory_mib=,...]", "a screen (pc)", apply_video},
+    Option{"video", "vga|virtio|virtio-vga[,memory_mib=,width=,...]", "a screen; those with a VGA are for a pc",
+           apply_video},
     Option{"usb", "xhci|piix3-uhci[,ports=,...]", "a USB controller", apply_usb},
     Option{"usb-device", "tablet|mouse|keyboard[,port=,id=]", "plugged into the USB controller; may be repeated",
            apply_usb_device},
+    Option{"input", "tablet|mouse|keyboard[,slot=,id=]", "a virtio input device; may be repeated", apply_input},
     Option{"net", "tap=NAME|user|none[,mac=,...]", "a network interface; may be repeated", apply_net},
     Option{"serial", "stdio|pty|file=PATH|socket=PATH|none", "a serial port; may be repeated",
            [](RunRequest& r, const std::string& v) -> Result<void> {
@@ -389,6 +400,7 @@ Result<RunRequest> parse_run_arguments(const std::vector<std::string>& arguments
     }
     drop("net", request.config.nets);
     drop("usb-device", request.config.usb_devices);
+    drop("input", request.config.inputs);
     drop("serial", request.config.serials);
     drop("parallel", request.config.parallels);
     drop("channel", request.config.channels);
@@ -514,8 +526,8 @@ Result<void> validate(const MachineConfig& config) {
   for (const DiskSettings& disk : completed.disks) {
     TRY_VOID(check_disk(disk, config));
   }
-  if (config.video.enabled && config.machine != MachineKind::pc) {
-    return fail("only machine pc has a screen; use --machine pc");
+  if (is_vga(config.video) && config.machine != MachineKind::pc) {
+    return fail("only machine pc has a VGA; use --machine pc, or --video virtio");
   }
   if (config.firmware.kind != FirmwareKind::none && config.machine != MachineKind::pc) {
     return fail("firmware is for machine pc only; use --machine pc");

@@ -40,6 +40,9 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
   if (config.vsock.enabled) {
     users.push_back({"the vsock device", &config.vsock.slot});
   }
+  for (InputSettings& input : config.inputs) {
+    users.push_back({fmt::format("input device '{}'", input.id), &input.slot});
+  }
   for (NetSettings& net : config.nets) {
     users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
   }
@@ -258,7 +261,7 @@ bool is_vcpu_id(std::string_view id) {
 }
 
 Result<void> check_ids(const MachineConfig& config) {
-  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0", "watchdog0", "vsock0"};
+  std::set<std::string_view> ids{"rng0", "balloon0", "console0", "ide0", "usb0", "watchdog0", "vsock0", "video0"};
   const auto check = [&ids](const std::string& id) -> Result<void> {
     if (id.size() > 64 || id.find_first_of(" /\n") != std::string::npos) {
       return fail("id '{}' must have at most 64 characters and neither blanks nor '/'", id);
@@ -280,6 +283,9 @@ Result<void> check_ids(const MachineConfig& config) {
   for (const UsbDeviceSettings& device : config.usb_devices) {
     TRY_VOID(check(device.id));
   }
+  for (const InputSettings& input : config.inputs) {
+    TRY_VOID(check(input.id));
+  }
   return {};
 }
 
@@ -289,6 +295,7 @@ Result<void> complete(MachineConfig& config) {
   choose_ids(config.disks, "disk");
   choose_ids(config.nets, "net");
   choose_ids(config.usb_devices, "input");
+  choose_ids(config.inputs, "virtio-input");
   choose_macs(config);
   TRY_VOID(check_cpus(config.cpu));
   if (config.watchdog.enabled && config.watchdog.model == WatchdogModel::ib700 && config.machine != MachineKind::pc) {

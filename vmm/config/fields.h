@@ -31,9 +31,9 @@ struct EnumWords;
   }
 LODGE_WORDS(MachineKind, "microvm", "pc");
 LODGE_WORDS(FirmwareKind, "none", "bios", "uefi");
-LODGE_WORDS(VideoModel, "vga");
+LODGE_WORDS(VideoModel, "vga", "virtio", "virtio-vga");
 LODGE_WORDS(UsbModel, "xhci", "piix3-uhci");
-LODGE_WORDS(UsbKind, "tablet", "mouse", "keyboard");
+LODGE_WORDS(InputKind, "tablet", "mouse", "keyboard");
 LODGE_WORDS(DiskDevice, "disk", "cdrom", "floppy");
 LODGE_WORDS(MemoryKind, "anonymous", "memfd", "hugetlb");
 LODGE_WORDS(DiskCache, "none", "writeback", "writethrough", "directsync", "unsafe");
@@ -207,10 +207,13 @@ void describe(Visitor& v, BalloonSettings& s) {
 template <class Visitor>
 void describe(Visitor& v, VideoSettings& s) {
   v.field("enabled", "have a screen", s.enabled);
-  v.field("model", "what the guest sees (pc)", s.model);
-  v.field("memory_mib", "video memory in MiB, a power of two", s.memory_mib, Bounds{1, 256});
-  v.field("rom", "the VGA BIOS that firmware is given", s.rom);
+  v.field("model", "what the guest sees: vga (pc), virtio, or a VGA until the guest knows virtio: virtio-vga (pc)", s.model);
+  v.field("memory_mib", "vga, virtio-vga: video memory in MiB, a power of two", s.memory_mib, Bounds{1, 256});
+  v.field("rom", "the VGA BIOS that firmware is given (auto: that of package seabios for the model)", s.rom);
   v.field("rom_fd", "inherited descriptor of the VGA BIOS; the path is then for errors only", s.rom_fd);
+  v.field("width", "virtio, virtio-vga: pixels across that the screen prefers", s.width, Bounds{64, 3840});
+  v.field("height", "virtio, virtio-vga: pixels down", s.height, Bounds{64, 2400});
+  v.field("ring", "virtio, virtio-vga: ring layout offered", s.ring);
   v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 
@@ -244,6 +247,15 @@ void describe(Visitor& v, VsockSettings& s) {
   v.field("vhost_fd", "inherited descriptor of /dev/vhost-vsock", s.vhost_fd);
   v.field("slot", kSlotHelp, s.slot, kSlotBounds);
   describe(v, s.virtio);
+}
+
+template <class Visitor>
+void describe(Visitor& v, InputSettings& s) {
+  v.field("id", "name in logs and saved states (virtio-input0, virtio-input1, ...)", s.id);
+  v.field("kind", "what it is", s.kind);
+  v.field("serial", "serial number that the guest sees, at most 128 bytes", s.serial);
+  v.field("ring", "ring layout offered", s.ring);
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
 }
 
 template <class Visitor>
@@ -291,6 +303,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("watchdog", "watchdog device", s.watchdog);
   v.field("usb", "USB controller", s.usb);
   v.field("usb_devices", "USB tablets, mice and keyboards", s.usb_devices);
+  v.field("inputs", "virtio tablets, mice and keyboards", s.inputs);
   v.field("vsock", "sockets between guest and host (vhost-vsock)", s.vsock);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
   v.field("clock", "the clocks of a pc", s.clock);

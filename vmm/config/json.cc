@@ -241,6 +241,12 @@ Result<NetSettings> net_from_json(std::string_view text) {
   return net;
 }
 
+Result<InputSettings> input_from_json(std::string_view text) {
+  InputSettings input;
+  TRY_VOID(apply_text(input, text, "input device"));
+  return input;
+}
+
 std::string to_json(const MachineConfig& config) {
   MachineConfig copy = config;  // describe() takes what it may change
   return value_of(copy).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

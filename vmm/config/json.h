@@ -18,6 +18,7 @@ namespace lodge {
 // The settings of one device, as they stand in the configuration's lists.
 [[nodiscard]] Result<DiskSettings> disk_from_json(std::string_view text);
 [[nodiscard]] Result<NetSettings> net_from_json(std::string_view text);
+[[nodiscard]] Result<InputSettings> input_from_json(std::string_view text);
 
 [[nodiscard]] std::string to_json(const MachineConfig& config);
 

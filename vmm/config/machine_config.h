@@ -14,9 +14,9 @@ namespace lodge {
 
 enum class MachineKind : uint8_t { microvm, pc };
 enum class FirmwareKind : uint8_t { none, bios, uefi };
-enum class VideoModel : uint8_t { vga };
+enum class VideoModel : uint8_t { vga, virtio, virtio_vga };
 enum class UsbModel : uint8_t { xhci, piix3_uhci };
-enum class UsbKind : uint8_t { tablet, mouse, keyboard };
+enum class InputKind : uint8_t { tablet, mouse, keyboard };
 enum class DiskDevice : uint8_t { disk, cdrom, floppy };
 enum class MemoryKind : uint8_t { anonymous, memfd, hugetlb };
 enum class DiskCache : uint8_t { none, writeback, writethrough, directsync, unsafe };
@@ -190,10 +190,21 @@ struct VideoSettings {
   bool enabled = false;
   VideoModel model = VideoModel::vga;
   uint32_t memory_mib = 16;
-  std::string rom = "/usr/share/seabios/vgabios-stdvga.bin";  // the VGA BIOS, which firmware is given
+  std::string rom = "auto";  // the VGA BIOS, which firmware is given: a file or Debian's for the model (vga_bios_path)
   int rom_fd = -1;
+  uint32_t width = 1280;  // virtio's: the size that the screen prefers
+  uint32_t height = 800;
+  RingLayout ring = RingLayout::split;  // virtio's
   uint32_t slot = 0;
 };
+// It has a VGA's registers.
+[[nodiscard]] inline bool is_vga(const VideoSettings& video) { return video.enabled && video.model != VideoModel::virtio; }
+[[nodiscard]] inline std::string vga_bios_path(const VideoSettings& video) {
+  if (video.rom != "auto") {
+    return video.rom;
+  }
+  return video.model == VideoModel::vga ? "/usr/share/seabios/vgabios-stdvga.bin" : "/usr/share/seabios/vgabios-virtio.bin";
+}
 
 // A USB controller; it comes along with the first thing that is plugged into it.
 struct UsbSettings {
@@ -205,8 +216,17 @@ struct UsbSettings {
 
 struct UsbDeviceSettings {
   std::string id;  // "input0" when empty, by position
-  UsbKind kind = UsbKind::tablet;
+  InputKind kind = InputKind::tablet;
   uint32_t port = 0;  // from 1; 0: chosen
+};
+
+// A virtio keyboard, mouse or tablet.
+struct InputSettings {
+  std::string id;  // "virtio-input0" when empty, by position
+  InputKind kind = InputKind::tablet;
+  std::string serial;
+  RingLayout ring = RingLayout::split;
+  uint32_t slot = 0;
 };
 
 struct WatchdogSettings {
@@ -265,6 +285,7 @@ struct MachineConfig {
   WatchdogSettings watchdog;
   UsbSettings usb;
   std::vector<UsbDeviceSettings> usb_devices;
+  std::vector<InputSettings> inputs;
   VsockSettings vsock;
   SmbiosSettings smbios;
   ClockSettings clock;

@@ -88,6 +88,24 @@ Result<void> add_net(CommandCall& call, NetModel model) {
   return {};
 }
 
+Result<void> add_input(CommandCall& call, InputKind kind) {
+  InputSettings input = TRY(input_from_json(settings_of(call.arguments)));
+  if (call.arguments.contains("kind") && input.kind != kind) {
+    return fail("device_add: driver and kind are two different devices; leave the kind out");
+  }
+  if (call.arguments.contains("fd") || call.arguments.contains("fds") || call.arguments.contains("vhost_fds")) {
+    return fail("device_add: an input device has no descriptors");
+  }
+  input.kind = kind;
+  call.target().add_input(std::move(input), call.done());
+  return {};
+}
+
+constexpr std::array kInputs{
+    std::pair{std::string_view("virtio-keyboard"), InputKind::keyboard},
+    std::pair{std::string_view("virtio-mouse"), InputKind::mouse},
+    std::pair{std::string_view("virtio-tablet"), InputKind::tablet},
+};
 constexpr std::array kCards{
     std::pair{std::string_view("virtio-net"), NetModel::virtio},
     std::pair{std::string_view("e1000"), NetModel::e1000},
@@ -98,14 +116,19 @@ constexpr std::array kCards{
 
 void device_add(CommandCall& call) {
   const std::string driver = call.text("driver");
+  const auto is_driver = [&driver](const auto& known) { return known.first == driver; };
   Result<void> outcome;
   if (driver == "virtio-blk") {
     outcome = add_disk(call);
-  } else if (const auto* const card = std::ranges::find(kCards, driver, [](const auto& known) { return known.first; });
-             card != kCards.end()) {
+  } else if (const auto* const card = std::ranges::find_if(kCards, is_driver); card != kCards.end()) {
     outcome = add_net(call, card->second);
+  } else if (const auto* const input = std::ranges::find_if(kInputs, is_driver); input != kInputs.end()) {
+    outcome = add_input(call, input->second);
   } else {
-    outcome = fail("device_add: there is no driver '{}'; use virtio-blk, virtio-net, e1000 or rtl8139", driver);
+    outcome = fail(
+        "device_add: there is no driver '{}'; use virtio-blk, virtio-net, e1000, rtl8139, virtio-keyboard, "
+        "virtio-mouse or virtio-tablet",
+        driver);
   }
   if (!outcome) {
     call.finish(outcome);

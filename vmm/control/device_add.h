@@ -1,4 +1,5 @@
-// The command device_add: arguments into settings of a disk or NIC, and descriptors by the names that getfd gave them.
+// The command device_add: arguments into settings of a disk, NIC or input device, and descriptors by the names that getfd
+// gave them.
 #pragma once
 
 namespace lodge {

@@ -314,7 +314,7 @@ Result<void> MachineTarget::set_link(const std::string& id, bool up) {
 Result<void> MachineTarget::screendump(int fd) {
   Screen* screen = machine_.screen();
   if (screen == nullptr) {
-    return fail("the guest has no screen; start it with --video vga");
+    return fail("the guest has no screen; start it with --video vga or virtio");
   }
   Image image;
   (void)screen->refresh(image);
@@ -329,7 +329,9 @@ Result<void> MachineTarget::screendump(int fd) {
 void MachineTarget::send_keys(std::vector<uint16_t> keys, std::chrono::milliseconds hold, Done done) {
   InputRouter& keyboard = machine_.input();
   if (!keyboard.has_keyboard()) {
-    done(fail("the guest has no keyboard; a machine pc that starts with firmware has one, or use --usb-device keyboard"));
+    done(
+        fail("the guest has no keyboard; a machine pc that starts with firmware has one, or use --input keyboard or "
+             "--usb-device keyboard"));
     return;
   }
   release_keys();  // of those before, which are overtaken

@@ -52,6 +52,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_vsock();
   void describe_platform(AcpiConfig& acpi) const;
   [[nodiscard]] Result<void> add_video();
+  [[nodiscard]] Result<void> add_inputs();
   [[nodiscard]] Result<void> add_usb();
   [[nodiscard]] Result<void> coalesce_writes();
   [[nodiscard]] Result<void> add_ide();

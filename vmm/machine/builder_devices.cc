@@ -112,6 +112,7 @@ Result<void> MachineBuilder::create_devices() {
     TRY_VOID(add_cpu_hotplug());
   }
   TRY_VOID(add_chipset());
+  TRY_VOID(add_inputs());
   TRY_VOID(add_usb());
   TRY_VOID(add_keyboard());
   if (config_.debug_console) {
@@ -192,6 +193,15 @@ Result<void> MachineBuilder::add_keyboard() {
   return {};
 }
 
+// Those that know virtio are preferred to the others, once the guest has a driver for them.
+Result<void> MachineBuilder::add_inputs() {
+  for (const InputSettings& input : config_.inputs) {
+    TRY_VOID(add(input_spec(config_, input, [machine = &machine_] { machine->pointer_changed(); }), input.slot));
+    machine_.input_.add(*machine_.find_virtio<VirtioInput>(input.id));
+  }
+  return {};
+}
+
 // What is there for people at USB is preferred to PS/2, once the guest listens to it.
 Result<void> MachineBuilder::add_usb() {
   if (!config_.usb.enabled) {
@@ -234,21 +244,34 @@ Result<void> MachineBuilder::add_watchdog() {
 }
 
 Result<void> MachineBuilder::add_video() {
-  if (!config_.video.enabled) {
+  const VideoSettings& video = config_.video;
+  if (!video.enabled) {
     return {};
   }
-  VgaSpec spec;
-  spec.options.memory = static_cast<uint32_t>(config_.video.memory_mib * kMiB);
+  VgaAdapter::Options vga;
+  vga.memory = static_cast<uint32_t>(video.memory_mib * kMiB);
   // A guest may move it to where other memory is, as often as it likes.
   const auto warnings = std::make_shared<GuestWarnings>();
-  spec.options.map = [vm = machine_.vm_.get(), warnings](uint64_t base, uint64_t size, const std::byte* host) {
+  vga.map = [vm = machine_.vm_.get(), warnings](uint64_t base, uint64_t size, const std::byte* host) {
     const uint64_t mapped = host != nullptr ? size : 0;
     if (const auto outcome = vm->set_slot({kVideoMemorySlot, Gpa{base}, mapped, host, false}); !outcome) {
       guest_warning(*warnings, "video0", "video memory at {:#x} is not mapped: {}", base, outcome.error().message);
     }
   };
-  TRY_VOID(add(std::move(spec), config_.video.slot));
-  machine_.screen_ = dynamic_cast<Screen*>(machine_.devices_.back().get());
+  if (video.model == VideoModel::vga) {
+    TRY_VOID(add(VgaSpec{std::move(vga)}, video.slot));
+    machine_.screen_ = dynamic_cast<Screen*>(machine_.devices_.back().get());
+    return {};
+  }
+  const VirtioGpu::Options gpu{.id = vga.id, .width = video.width, .height = video.height};
+  const VirtioPci::Options transport =
+      lodge::virtio_options(gpu.id, config_.machine, {.version = VirtioVersion::modern, .ring = video.ring});
+  if (video.model == VideoModel::virtio) {
+    TRY_VOID(add(VirtioGpuSpec{transport, gpu}, video.slot));
+  } else {
+    TRY_VOID(add(VirtioVgaSpec{transport, std::move(vga), gpu}, video.slot));
+  }
+  machine_.screen_ = machine_.find_virtio<VirtioGpu>(gpu.id);
   return {};
 }
 
@@ -456,7 +479,7 @@ AcpiConfig MachineBuilder::acpi_config() const {
     acpi.fixed.pm1a_control = kUefiPmBase + (FixedPower::kPm1Control - FixedPower::kPm1Event);
     acpi.fixed.pm_timer = kUefiPmBase + (FixedPower::kTimer - FixedPower::kPm1Event);
   }
-  acpi.fixed.vga = config_.video.enabled;
+  acpi.fixed.vga = is_vga(config_.video);
   acpi.fixed.floppy = std::ranges::find(config_.disks, "fdc", &DiskSettings::bus) != config_.disks.end();  // made later
   describe_platform(acpi);
   if (config_.panic) {

@@ -62,9 +62,10 @@ Result<void> MachineBuilder::read_option_roms() {
     }
     read.push_back(path);
   }
-  if (config_.video.enabled && (config_.video.rom_fd >= 0 || !config_.video.rom.empty())) {
-    const MappedFile rom = TRY(open_mapped(config_.video.rom_fd, config_.video.rom, "VGA BIOS"));
-    machine_.option_roms_.push_back({"pci1234,1111.rom", {rom.bytes().begin(), rom.bytes().end()}});
+  if (is_vga(config_.video) && (config_.video.rom_fd >= 0 || !config_.video.rom.empty())) {
+    const MappedFile rom = TRY(open_mapped(config_.video.rom_fd, vga_bios_path(config_.video), "VGA BIOS"));
+    const char* const name = config_.video.model == VideoModel::vga ? "pci1234,1111.rom" : "pci1af4,1050.rom";
+    machine_.option_roms_.push_back({name, {rom.bytes().begin(), rom.bytes().end()}});
   }
   return {};
 }

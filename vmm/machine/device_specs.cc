@@ -131,6 +131,14 @@ UsbHidOptions usb_hid(const UsbDeviceSettings& device, std::function<void()> on_
   return {device.id, kKinds.at(static_cast<size_t>(device.kind)), std::move(on_listening)};
 }
 
+VirtioInputSpec input_spec(const MachineConfig& config, const InputSettings& input, std::function<void()> on_listening) {
+  static constexpr std::array kKinds{VirtioInputKind::tablet, VirtioInputKind::mouse, VirtioInputKind::keyboard};
+  VirtioInputSpec spec;
+  spec.transport = virtio_options(input.id, config.machine, {.version = VirtioVersion::modern, .ring = input.ring});
+  spec.options = {input.id, kKinds.at(static_cast<size_t>(input.kind)), input.serial, std::move(on_listening)};
+  return spec;
+}
+
 Result<BlkSpec> disk_spec(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
                           std::chrono::milliseconds lock_patience) {
   const std::string& id = disk.id;

@@ -23,6 +23,9 @@ namespace lodge {
                                                  std::chrono::milliseconds lock_patience);
 // `on_listening`: the guest begins to listen, or ceases; with a lock held.
 [[nodiscard]] UsbHidOptions usb_hid(const UsbDeviceSettings& device, std::function<void()> on_listening);
+// `on_listening`: the same.
+[[nodiscard]] VirtioInputSpec input_spec(const MachineConfig& config, const InputSettings& input,
+                                         std::function<void()> on_listening);
 // The image of a disk, CD or floppy disk.
 [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_image(const DiskSettings& disk,
                                                                std::chrono::milliseconds lock_patience);

@@ -96,8 +96,9 @@ class Machine {
     std::vector<Fd> vhosts;  // the same, or none
   };
   void add_net(NetSettings net, NetDescriptors descriptors, Done done);
-  // Asks the guest to let go of a disk or NIC; may be asked again. Events: DEVICE_DELETED when it is gone (a reset of the
-  // guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
+  void add_input(InputSettings input, Done done);
+  // Asks the guest to let go of a disk, NIC or virtio input device; may be asked again. Events: DEVICE_DELETED when it is
+  // gone (a reset of the guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
   void remove_device(const std::string& id, Done done);
   // Another CD or floppy disk in a drive, or none (an invalid `image`). Fails while the guest has locked a CD's tray, unless
   // forced; the guest is then told that someone wants it open.
@@ -180,11 +181,12 @@ class Machine {
     std::string id;
     uint32_t slot = 0;
   };
-  [[nodiscard]] std::optional<Seat> seat_of(std::string_view id) const;  // of a disk or NIC
+  [[nodiscard]] std::optional<Seat> seat_of(std::string_view id) const;  // of what can go
   [[nodiscard]] std::optional<Seat> seat_at(uint32_t slot) const;
   void note_removable();
   [[nodiscard]] Result<void> plug_disk(const DiskSettings& disk, Fd image);
   [[nodiscard]] Result<void> plug_net(const NetSettings& net, NetDescriptors descriptors);
+  [[nodiscard]] Result<void> plug_input(const InputSettings& input);
   [[nodiscard]] Result<void> check_newcomer(const std::string& id) const;
   [[nodiscard]] Result<void> plug(DeviceSpec spec, uint32_t slot, MachineConfig wanted);
   [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_medium(DiskSettings& drive, const std::string& path, Fd image,

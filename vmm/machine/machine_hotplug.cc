@@ -1,4 +1,4 @@
-// Disks and NICs that come and go while the guest runs.
+// Disks, NICs and virtio input devices that come and go while the guest runs.
 //
 // A device leaves in steps, each on control: its slot is empty from the guest's eject on (that is the vCPU's doing); once no
 // vCPU is inside it any more its queues stop; once nothing is in flight it is destroyed; once the I/O loops have let go of
@@ -44,6 +44,13 @@ void Machine::add_net(NetSettings net, NetDescriptors descriptors, Done done) {
   enqueue([this, net = std::move(net), descriptors = std::make_shared<NetDescriptors>(std::move(descriptors)),
            done = std::move(done)](const auto& next) {
     done(plug_net(net, std::move(*descriptors)));
+    next();
+  });
+}
+
+void Machine::add_input(InputSettings input, Done done) {
+  enqueue([this, input = std::move(input), done = std::move(done)](const auto& next) {
+    done(plug_input(input));
     next();
   });
 }
@@ -150,6 +157,19 @@ Result<void> Machine::plug_net(const NetSettings& net, NetDescriptors descriptor
   return plug(std::move(spec), chosen.slot, std::move(wanted));
 }
 
+// It takes keys and moves after those that came before it.
+Result<void> Machine::plug_input(const InputSettings& input) {
+  MachineConfig wanted = config_;
+  InputSettings& chosen = wanted.inputs.emplace_back(input);
+  TRY_VOID(complete(wanted));
+  TRY_VOID(check_newcomer(chosen.id));
+  const std::string id = chosen.id;
+  VirtioInputSpec spec = input_spec(wanted, chosen, [this] { pointer_changed(); });
+  TRY_VOID(plug(std::move(spec), chosen.slot, std::move(wanted)));
+  input_.add(*find_virtio<VirtioInput>(id));
+  return {};
+}
+
 Result<void> Machine::check_newcomer(const std::string& id) const {
   if (finished_) {
     return fail("the guest is off");
@@ -184,6 +204,11 @@ std::optional<Machine::Seat> Machine::seat_of(std::string_view id) const {
       return Seat{net.id, net.slot};
     }
   }
+  for (const InputSettings& input : config_.inputs) {
+    if (input.id == id) {
+      return Seat{input.id, input.slot};
+    }
+  }
   return std::nullopt;
 }
 
@@ -196,6 +221,11 @@ std::optional<Machine::Seat> Machine::seat_at(uint32_t slot) const {
   for (const NetSettings& net : config_.nets) {
     if (net.slot == slot) {
       return Seat{net.id, slot};
+    }
+  }
+  for (const InputSettings& input : config_.inputs) {
+    if (input.slot == slot) {
+      return Seat{input.id, slot};
     }
   }
   return std::nullopt;
@@ -218,7 +248,7 @@ void Machine::remove_device(const std::string& id, Done done) {
     } else if (leaving_.contains(id)) {
       done({});  // it is on its way
     } else if (std::ranges::any_of(devices_, [&id](const auto& device) { return device->id() == id; })) {
-      done(fail("device '{}' is part of the machine; only disks and NICs can be removed", id));
+      done(fail("device '{}' is part of the machine; only disks, NICs and virtio input devices can be removed", id));
     } else {
       done(fail("there is no device '{}'; query-block and query-net list those that can be removed", id));
     }
@@ -249,9 +279,14 @@ void Machine::slot_released(uint8_t slot) {
   }
   std::erase_if(config_.disks, [slot](const DiskSettings& disk) { return disk.bus == "virtio" && disk.slot == slot; });
   std::erase_if(config_.nets, [slot](const NetSettings& net) { return net.slot == slot; });
+  std::erase_if(config_.inputs, [slot](const InputSettings& input) { return input.slot == slot; });
   removable_ &= ~bit(slot);
   hotplug_->gone(slot);
   const auto it = std::ranges::find(devices_, seat->id, [](const auto& device) { return device->id(); });
+  if (auto* input = find_virtio<VirtioInput>(seat->id)) {
+    input_.remove(*input);
+    pointer_changed();
+  }
   leaving_[seat->id].device = *it;
   devices_.erase(it);
   let_go(seat->id);

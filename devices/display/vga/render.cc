@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "devices/display/lines.h"
+
 namespace lodge {
 namespace {
 
@@ -134,27 +136,8 @@ void draw_line(const VgaMode& mode, const VideoMemory& memory, uint32_t y, bool 
 }
 
 std::optional<ChangedLines> draw(const VgaMode& mode, const VideoMemory& memory, bool lit, Image& image) {
-  ChangedLines changed;
-  changed.resized = image.width != mode.width || image.height != mode.height;
-  if (changed.resized) {
-    image.width = mode.width;
-    image.height = mode.height;
-    image.pixels.assign(size_t{mode.width} * mode.height, 0);
-    changed.first = 0;
-    changed.last = mode.height;
-  }
-  std::vector<uint32_t> line(mode.width);
-  for (uint32_t y = 0; y < mode.height; ++y) {
-    draw_line(mode, memory, y, lit, line);
-    const std::span<uint32_t> before = std::span(image.pixels).subspan(size_t{y} * mode.width, mode.width);
-    if (std::ranges::equal(before, line)) {
-      continue;
-    }
-    std::ranges::copy(line, before.begin());
-    changed.first = changed.last == 0 ? y : changed.first;
-    changed.last = std::max(changed.last, y + 1);
-  }
-  return changed.last == 0 ? std::nullopt : std::optional(changed);
+  return update_lines(image, mode.width, mode.height,
+                      [&](uint32_t y, std::span<uint32_t> line) { draw_line(mode, memory, y, lit, line); });
 }
 
 }  // namespace lodge

@@ -5,9 +5,7 @@
 namespace lodge {
 namespace {
 
-constexpr int32_t kMostAtOnce = 127;      // that a byte of a report can tell
-constexpr int32_t kMostToTell = 0x7FFFF;  // that adds up
-constexpr uint8_t kAllButtons = 0x1F;
+constexpr int32_t kMostAtOnce = 127;  // that a byte of a report can tell
 
 // Report descriptors (HID 1.11, 6.2.2; usages: HID Usage Tables 1.12, chapters 4 and 12). Five buttons in a byte.
 #define LODGE_BUTTONS                                                                                                     \
@@ -33,32 +31,24 @@ constexpr auto kTabletReport = std::to_array<uint8_t>({
 #undef LODGE_BUTTONS
 
 int32_t one_byte(int32_t steps) { return std::clamp(steps, -kMostAtOnce, kMostAtOnce); }
-int32_t sum(int32_t a, int32_t b) {
-  return static_cast<int32_t>(std::clamp<int64_t>(int64_t{a} + b, -kMostToTell, kMostToTell));
-}
-bool is_sound(const UsbPointerEvent& event) {
-  const auto fits = [](int32_t value) { return value >= -kMostToTell && value <= kMostToTell; };
-  return fits(event.x) && fits(event.y) && fits(event.wheel) && event.buttons <= kAllButtons;
-}
 
 }  // namespace
 
 Result<void> UsbPointer::load_pointer(const StateReader& saved) {
   TRY_VOID(load_hid(saved));
-  auto state = TRY(saved.get<UsbPointerState>(id()));
-  if (state.waiting.size() > kMaxWaiting || !is_sound(state.last) || !std::ranges::all_of(state.waiting, is_sound)) {
+  const auto state = TRY(saved.get<UsbPointerState>(id()));
+  const Lock lock(mutex_);
+  if (!PointerQueue::is_sound(state.last) || !waiting_.load(state.waiting)) {
     return fail("saved USB pointer '{}' is damaged", id());
   }
-  const Lock lock(mutex_);
   last_ = state.last;
-  waiting_.assign(state.waiting.begin(), state.waiting.end());
   return {};
 }
 
 void UsbPointer::save(StateWriter& out) const {
   UsbHid::save(out);
   const Lock lock(mutex_);
-  out.put(id(), UsbPointerState{last_, {waiting_.begin(), waiting_.end()}});
+  out.put(id(), UsbPointerState{last_, waiting_.events()});
 }
 
 void UsbPointer::forget() {
@@ -66,29 +56,13 @@ void UsbPointer::forget() {
   waiting_.clear();
 }
 
-void UsbPointer::add(Sort sort, const UsbPointerEvent& event) {
+void UsbPointer::add(PointerQueue::Sort sort, const PointerEvent& event) {
   if (!configured()) {
     return;
   }
   {
     const Lock lock(mutex_);
-    UsbPointerEvent next = event;
-    next.buttons &= kAllButtons;
-    next.wheel = sum(next.wheel, 0);
-    next.pressed = next.buttons != (waiting_.empty() ? last_ : waiting_.back()).buttons;
-    const bool full = waiting_.size() >= kMaxWaiting;
-    if (!waiting_.empty() && (full || (!next.pressed && !waiting_.back().pressed))) {
-      UsbPointerEvent& back = waiting_.back();
-      back.x = sort == Sort::places ? next.x : sum(back.x, next.x);
-      back.y = sort == Sort::places ? next.y : sum(back.y, next.y);
-      back.wheel = sum(back.wheel, next.wheel);
-      back.buttons = next.buttons;
-      back.pressed = back.pressed || next.pressed;
-    } else {
-      next.x = sum(next.x, 0);
-      next.y = sum(next.y, 0);
-      waiting_.push_back(next);
-    }
+    waiting_.add(sort, event, last_.buttons);
   }
   wake_port();
 }
@@ -104,12 +78,12 @@ Result<std::shared_ptr<UsbDevice>> UsbMouse::create(UsbHidOptions options, const
 }
 
 void UsbMouse::move(int32_t right, int32_t down, int32_t wheel, uint8_t buttons) {
-  add(Sort::steps, {.x = right, .y = down, .wheel = wheel, .buttons = buttons});
+  add(PointerQueue::Sort::steps, {.x = right, .y = down, .wheel = wheel, .buttons = buttons});
 }
 
 // What does not fit into one report stays for the next.
 void UsbMouse::take_news() {
-  UsbPointerEvent& next = waiting_.front();
+  PointerEvent& next = waiting_.front();
   last_ = {one_byte(next.x), one_byte(next.y), one_byte(next.wheel), next.buttons, false};
   next.x -= last_.x;
   next.y -= last_.y;
@@ -139,11 +113,11 @@ Result<std::shared_ptr<UsbDevice>> UsbTablet::create(UsbHidOptions options, cons
 }
 
 void UsbTablet::place(uint16_t x, uint16_t y, int32_t wheel, uint8_t buttons) {
-  add(Sort::places, {.x = std::min(x, kLast), .y = std::min(y, kLast), .wheel = wheel, .buttons = buttons});
+  add(PointerQueue::Sort::places, {.x = std::min(x, kLast), .y = std::min(y, kLast), .wheel = wheel, .buttons = buttons});
 }
 
 void UsbTablet::take_news() {
-  UsbPointerEvent& next = waiting_.front();
+  PointerEvent& next = waiting_.front();
   last_ = {next.x, next.y, one_byte(next.wheel), next.buttons, false};
   next.wheel -= last_.wheel;
   next.pressed = false;

@@ -1,9 +1,5 @@
 // UsbMouse and UsbTablet: steps, or places; five buttons and a wheel.
-//
-// Moves that the host has not fetched become one; buttons are told one after another, as far as there is room.
 #pragma once
-
-#include <deque>
 
 #include "devices/input/input.h"
 #include "devices/usb/hid/device.h"
@@ -12,20 +8,17 @@ namespace lodge {
 
 class UsbPointer : public UsbHid {
  public:
-  static constexpr size_t kMaxWaiting = 32;
   void save(StateWriter& out) const override;
 
  protected:
   using UsbHid::UsbHid;
   [[nodiscard]] Result<void> load_pointer(const StateReader& saved);
-  // Steps add up, places replace each other.
-  enum class Sort : uint8_t { steps, places };
-  void add(Sort sort, const UsbPointerEvent& event);
+  void add(PointerQueue::Sort sort, const PointerEvent& event);
   [[nodiscard]] bool has_news() const override REQUIRES(mutex_) { return !waiting_.empty(); }
   void forget() override REQUIRES(mutex_);
 
-  UsbPointerEvent last_ GUARDED_BY(mutex_);
-  std::deque<UsbPointerEvent> waiting_ GUARDED_BY(mutex_);
+  PointerEvent last_ GUARDED_BY(mutex_);
+  PointerQueue waiting_ GUARDED_BY(mutex_);
 };
 
 class UsbMouse final : public UsbPointer, public PointerSink {

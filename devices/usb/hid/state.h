@@ -5,7 +5,7 @@
 #include <tuple>
 #include <vector>
 
-#include "base/state/schema.h"
+#include "devices/input/pointer_queue.h"
 
 namespace lodge {
 
@@ -23,19 +23,9 @@ struct UsbKeyboardState {
   friend bool operator==(const UsbKeyboardState&, const UsbKeyboardState&) = default;
 };
 
-// Where a pointer is, or what it moved, in one report.
-struct UsbPointerEvent {
-  int32_t x = 0;
-  int32_t y = 0;
-  int32_t wheel = 0;
-  uint8_t buttons = 0;
-  bool pressed = false;  // other buttons are down than before
-  friend bool operator==(const UsbPointerEvent&, const UsbPointerEvent&) = default;
-};
-
 struct UsbPointerState {
-  UsbPointerEvent last;  // the host was told
-  std::vector<UsbPointerEvent> waiting;
+  PointerEvent last;  // the host was told
+  std::vector<PointerEvent> waiting;
   friend bool operator==(const UsbPointerState&, const UsbPointerState&) = default;
 };
 
@@ -54,15 +44,6 @@ struct Schema<UsbKeyboardState> {
   static constexpr uint16_t version = 1;
   static constexpr auto fields = std::tuple{field(1, "leds", &S::leds), field(2, "modifiers", &S::modifiers),
                                             field(3, "keys", &S::keys), field(4, "waiting", &S::waiting)};
-};
-
-template <>
-struct Schema<UsbPointerEvent> {
-  using S = UsbPointerEvent;
-  static constexpr std::string_view name = "usb-pointer-event";
-  static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{field(1, "x", &S::x), field(2, "y", &S::y), field(3, "wheel", &S::wheel),
-                                            field(4, "buttons", &S::buttons), field(5, "pressed", &S::pressed)};
 };
 
 template <>

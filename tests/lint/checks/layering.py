@@ -13,6 +13,8 @@ MAY_SEE = {
     "devices/net": ["base", "devices/core", "devices/net", "devices/virtio/queue_state.h"],
     "devices/legacy": ["base", "devices/core", "devices/legacy"],
     "devices/virtio": ["base", "devices/core", "devices/pci", "devices/block", "devices/net", "devices/virtio"],
+    "devices/virtio/input": ["base", "devices/core", "devices/input", "devices/virtio"],
+    "devices/virtio/gpu": ["base", "devices/core", "devices/display", "devices/virtio"],
     "devices": ["base", "devices"],
     "migration": ["base", "devices/core", "migration"],
     "vmm/cpu": ["base", "vmm/cpu", "vmm/kvm/kvm_abi.h"],

@@ -21,8 +21,8 @@ BOOT_MODULES = "virtio_pci virtio_blk virtio_net virtio_console virtio-rng virti
 # The root file system has these besides.
 PC_BOOT_MODULES = [*BOOT_MODULES, "crc32c_generic", "ext4"]
 PC_ROOT_MODULES = (
-    "ata_piix sd_mod sr_mod isofs floppy e1000 8139cp 8139too 8021q psmouse bochs xhci_pci uhci-hcd usbhid hid-generic usb-storage i6300esb ib700wdt "
-    "qemu_fw_cfg parport_pc lp"
+    "ata_piix sd_mod sr_mod isofs floppy e1000 8139cp 8139too 8021q psmouse bochs virtio-gpu virtio_input xhci_pci uhci-hcd usbhid "
+    "hid-generic usb-storage i6300esb ib700wdt qemu_fw_cfg parport_pc lp"
 ).split()
 ROOT_MODULES = "ata_piix sd_mod sr_mod isofs vfat nls_cp437 nls_ascii efivarfs virtio_mmio virtio_input virtiofs loop tun veth bridge qemu_fw_cfg".split()
 ROOT_MODULES += "vsock vmw_vsock_virtio_transport".split()

@@ -196,6 +196,25 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.options.ports.push_back({"org.lodge.test", false, make_null_char()});
     return spec;
   }
+  if (name == "virtio-gpu") {
+    VirtioGpuSpec spec;
+    spec.transport = transport("video0", packed);
+    return spec;
+  }
+  if (name == "virtio-vga") {
+    VirtioVgaSpec spec;
+    spec.transport = transport("video0", packed);
+    spec.transport.transitional = false;
+    spec.vga.memory = 1U << 20;
+    return spec;
+  }
+  if (name == "virtio-input") {
+    VirtioInputSpec spec;
+    spec.transport = transport("input0", packed);
+    spec.options.id = "input0";
+    spec.options.kind = packed ? VirtioInputKind::keyboard : VirtioInputKind::tablet;
+    return spec;
+  }
   if (name == "virtio-net") {
     NetSpec spec;
     spec.transport = transport("net0", packed);

@@ -96,7 +96,7 @@ TEST_CASE("a tablet tells places, and each press and release where it was") {
     last = one;
     ++reports;
   }
-  CHECK(reports == UsbPointer::kMaxWaiting);
+  CHECK(reports == PointerQueue::kMaxWaiting);
   CHECK(*last == Report{2, 999 & 0xFF, 999 >> 8, 0, 0, 0});
 }
 

@@ -188,6 +188,27 @@ TEST_CASE("cards refuse by the element's path what they have not") {
   CHECK(names(said("<model type='e1000'/><rom bar='on'/>"), path + "/rom/@bar: "));
 }
 
+TEST_CASE("virtio input devices have a slot and a ring, in a pc and in a microvm") {
+  const std::string all =
+      "<input type='keyboard' bus='virtio'/><input type='tablet' bus='virtio' model='virtio-non-transitional'>"
+      "<driver packed='on'/><address type='pci' slot='9'/></input><input type='mouse' bus='virtio' model='virtio'/>";
+  const Json inputs = good("", all)["inputs"];
+  REQUIRE(inputs.size() == 3);
+  CHECK((inputs[0]["id"] == "input0" && inputs[0]["kind"] == "keyboard" && inputs[0]["ring"] == "split"));
+  CHECK((inputs[0].contains("slot") && inputs[0]["slot"] != inputs[2]["slot"]));
+  CHECK(inputs[1] == Json({{"id", "input1"}, {"kind", "tablet"}, {"ring", "packed"}, {"slot", 9}}));
+  CHECK(inputs[2]["kind"] == "mouse");
+  auto microvm = domain_of("<kernel>/k</kernel>", all);
+  REQUIRE(microvm.has_value());
+  microvm->os.machine = "microvm";
+  CHECK(machine_json(*microvm, MachineFds()).has_value());
+  CHECK(!good("", "<input type='mouse' bus='ps2'/>").contains("inputs"));
+  CHECK(
+      names(refusal("", "<input type='mouse' bus='virtio' model='virtio-transitional'/>"), "/domain/devices/input/@model"));
+  CHECK(names(refusal("", "<input type='mouse' bus='virtio'><driver iommu='on'/></input>"),
+              "/domain/devices/input/driver/@iommu"));
+}
+
 TEST_CASE("the screen is a VGA at slot 2, USB devices are at its controller, and what there is not is left out") {
   auto config = domain_of("", "<video/><input type='tablet' bus='usb'/><input type='mouse' bus='ps2'/>");
   REQUIRE(config.has_value());
@@ -221,6 +242,42 @@ TEST_CASE("the screen is a VGA at slot 2, USB devices are at its controller, and
   CHECK(leave_out(*kernel) == std::vector<std::string>{"ps2 keyboard"});
 }
 
+TEST_CASE("a virtio screen is a VGA, too, in a pc, and itself in a microvm") {
+  const std::string screen =
+      "<graphics type='vnc'/><video><driver packed='on'/><model type='virtio'><resolution x='1920' y='1080'/></model>"
+      "</video>";
+  const Json video = good("<kernel>/k</kernel>", screen)["video"];
+  CHECK(video == Json({{"enabled", true},
+                       {"model", "virtio-vga"},
+                       {"rom", "/usr/share/seabios/vgabios-virtio.bin"},
+                       {"rom_fd", 8},
+                       {"slot", 2},
+                       {"width", 1920},
+                       {"height", 1080},
+                       {"ring", "packed"}}));
+  CHECK(good("", "<video><model type='virtio'/></video>")["video"]["model"] == "virtio-vga");
+  auto microvm = domain_of("<kernel>/k</kernel>", screen);
+  REQUIRE(microvm.has_value());
+  microvm->os.machine = "microvm";
+  const auto machine = machine_json(*microvm, MachineFds());
+  REQUIRE(machine.has_value());
+  CHECK((*machine)["video"]["model"] == "virtio");
+  microvm->devices.videos.front().model = VideoModel::vga;
+  const auto vga = machine_json(*microvm, MachineFds());
+  REQUIRE(!vga.has_value());
+  CHECK(names(vga.error().message(), "/domain/devices/video: machine 'microvm' has no VGA"));
+  const auto said = [](std::string_view inside) {
+    return refusal("<kernel>/k</kernel>", fmt::format("<video>{}</video>", inside));
+  };
+  const std::string path = "/domain/devices/video/model";
+  CHECK(names(said("<model type='virtio'><acceleration accel3d='yes'/></model>"), path + "/acceleration/@accel3d"));
+  CHECK(names(said("<model type='virtio' blob='on'/>"), path + "/@blob"));
+  CHECK(names(said("<model type='virtio' heads='2'/>"), path + "/@heads"));
+  CHECK(names(said("<model type='virtio'><resolution x='3841' y='100'/></model>"), path + "/resolution"));
+  CHECK(names(said("<model type='virtio'><resolution x='100' y='63'/></model>"), path + "/resolution"));
+  CHECK(names(said("<driver ats='on'/><model type='virtio'/>"), "/domain/devices/video/driver/@ats"));
+}
+
 TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(refusal("<loader type='pflash' readonly='no'>/ovmf</loader>", ""), "/domain/os/loader/@readonly"));
   CHECK(names(refusal("<loader type='tape'>/ovmf</loader>", ""), "/domain/os/loader/@type"));
@@ -231,7 +288,6 @@ TEST_CASE("a pc refuses by the element's path what it has not") {
   CHECK(names(refusal("<loader>/b</loader><kernel>/k</kernel>", ""), "/domain/os/loader"));
   CHECK(names(refusal("", "<video><model type='cirrus'/></video>"), "/domain/devices/video/model/@type"));
   CHECK(names(refusal("", "<video/><video/>"), "/domain/devices/video"));
-  CHECK(names(refusal("", "<input type='mouse' bus='virtio'/>"), "/domain/devices/input/@bus"));
   CHECK(names(refusal("", "<controller type='usb' model='ich9-ehci1'/>"), "/domain/devices/controller[@type='usb']/@model"));
   CHECK(names(refusal("",
                       "<controller type='usb' model='piix3-uhci'>"

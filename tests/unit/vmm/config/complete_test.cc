@@ -162,7 +162,7 @@ TEST_CASE("USB devices bring their controller along, and have ports around those
   CHECK((config.usb.enabled && config.usb.slot == 1 && config.usb.ports == 4));
   REQUIRE(config.usb_devices.size() == 3);
   CHECK((config.usb_devices[0].id == "input0" && config.usb_devices[0].port == 2));
-  CHECK((config.usb_devices[1].id == "kbd" && config.usb_devices[1].kind == UsbKind::keyboard));
+  CHECK((config.usb_devices[1].id == "kbd" && config.usb_devices[1].kind == InputKind::keyboard));
   CHECK(config.usb_devices[2].port == 3);
   CHECK(complaint({"--usb-device", "tablet,port=5"}) ==
         "USB device 'input0': there is no port 5; the controller has 1 to 4");
@@ -178,6 +178,39 @@ TEST_CASE("USB devices bring their controller along, and have ports around those
   CHECK((config.disks[0].port == 2 && config.disks[0].slot == 0));
   CHECK_FALSE(parse_run_arguments({"--usb-device", "printer"}));
   CHECK_FALSE(parse_run_arguments({"--usb", "xhci,ports=16"}));
+}
+
+TEST_CASE("virtio input devices have ids and slots of their own") {
+  MachineConfig config = parsed({"--input", "tablet", "--input", "keyboard,id=kbd,serial=K-1,slot=7,ring=packed",
+                                 "--usb-device", "tablet", "--input", "mouse"});
+  REQUIRE((complete(config) && validate(config)));
+  REQUIRE(config.inputs.size() == 3);
+  CHECK((config.inputs[0].id == "virtio-input0" && config.inputs[0].kind == InputKind::tablet));
+  CHECK((config.inputs[1].id == "kbd" && config.inputs[1].serial == "K-1" && config.inputs[1].slot == 7));
+  CHECK((config.inputs[1].kind == InputKind::keyboard && config.inputs[1].ring == RingLayout::packed));
+  CHECK((config.inputs[2].id == "virtio-input2" && config.inputs[2].slot != config.inputs[0].slot));
+  CHECK(complaint({"--input", "tablet,id=a", "--usb-device", "mouse,id=a"}) ==
+        "id 'a' is used twice; give each device its own");
+  CHECK(complaint({"--input", "tablet,slot=5", "--input", "mouse,slot=5"}) ==
+        "PCI slot 5 is asked for by input device 'virtio-input0' and by input device 'virtio-input1'; give one of them "
+        "another, or 0 to have one chosen");
+  CHECK_FALSE(parse_run_arguments({"--input", "printer"}));
+}
+
+TEST_CASE("a screen is a VGA of a pc, or virtio's") {
+  MachineConfig config = parsed({"--video", "virtio,width=1920,height=1080"});
+  REQUIRE((complete(config) && validate(config)));
+  CHECK((config.video.model == VideoModel::virtio && config.video.width == 1920 && config.video.slot == 1));
+  CHECK(!validate(parsed({"--video", "vga"})));
+  CHECK(!validate(parsed({"--video", "virtio-vga"})));
+  CHECK(vga_bios_path(parsed({"--video", "virtio-vga"}).video) == "/usr/share/seabios/vgabios-virtio.bin");
+  CHECK(vga_bios_path(parsed({"--video", "vga"}).video) == "/usr/share/seabios/vgabios-stdvga.bin");
+  CHECK(vga_bios_path(parsed({"--video", "vga,rom=/my"}).video) == "/my");
+  CHECK(validate(parsed({"--machine", "pc", "--video", "vga"})));
+  CHECK_FALSE(parse_run_arguments({"--video", "virtio,width=63"}));
+  CHECK_FALSE(parse_run_arguments({"--video", "virtio,height=2401"}));
+  CHECK(complaint({"--video", "virtio", "--input", "tablet,id=video0"}) ==
+        "id 'video0' is used twice; give each device its own");
 }
 
 TEST_CASE("the clock's offset has a sign and bounds on both sides") {
