@@ -28,6 +28,7 @@ void VirtioGpu::serve(Virtqueue& queue) {
     execute(std::move(chain));
     return work_ < kPerTurn;
   });
+  held_.store(resources_.bytes(), std::memory_order_relaxed);
   if (work_ >= kPerTurn) {
     again_.at(queue.index()) = queue.loop().after(std::chrono::nanoseconds(0), [this, &queue] {
       again_.at(queue.index()).reset();

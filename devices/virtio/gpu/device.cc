@@ -48,7 +48,6 @@ void VirtioGpu::read_config(uint32_t offset, std::span<std::byte> to) {
 void VirtioGpu::kick(Virtqueue& queue) {
   if (!again_.at(queue.index()).active()) {
     serve(queue);
-    held_.store(resources_.bytes(), std::memory_order_relaxed);
   }
 }
 
@@ -62,6 +61,7 @@ void VirtioGpu::reset() {
   picture_.set_cursor(nullptr);
   picture_.move_cursor(0, 0);
   resources_.clear();
+  held_.store(0, std::memory_order_relaxed);
 }
 
 void VirtioGpu::save(std::string_view id, StateWriter& out) const {

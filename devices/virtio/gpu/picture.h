@@ -21,7 +21,7 @@ class GpuPicture {
  public:
   // No larger picture is shown.
   static constexpr uint32_t kMaxSide = 8192;
-  static constexpr uint64_t kMaxPixels = 4096U * 4096;
+  static constexpr uint64_t kMaxPixels = uint64_t{4096} * 4096;
 
   // What a screen without a scanout has: this size, black.
   GpuPicture(uint32_t width, uint32_t height) : width_(width), height_(height) {}

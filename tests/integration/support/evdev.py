@@ -31,12 +31,10 @@ class EventFiles:
 
     def watch(self):
         """From now on what comes is kept in the guest."""
-        self.guest.run(
-            "".join(
-                f"cat /dev/input/{file} > /run/{kind}.events 2>/dev/null & echo $! > /run/{kind}.pid\n"
-                for kind, file in self.files.items()
-            )
-        )
+        for kind, file in self.files.items():
+            self.guest.run(f"cat /dev/input/{file} > /run/{kind}.events 2>/dev/null & echo $! > /run/{kind}.pid")
+            listens = f"ls -l /proc/$(cat /run/{kind}.pid)/fd | grep -q /dev/input/{file}"
+            until(lambda script=listens: self.guest.try_run(script)[0] == 0, f"somebody listens to the {kind}", SLOW)
 
     def events(self, kind, count):
         """All events of the device so far, once there are so many: (type, code, value), without what only separates them."""
