@@ -166,7 +166,8 @@ using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, VmGenIdSpec, VmCoreInfoSpec,
                  HpetSpec, NorFlashSpec, PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec,
                  DebugExitSpec, PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, ParallelSpec, VgaSpec, IdeSpec, FloppySpec,
-                 E1000Spec, Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VsockSpec, VirtioGpuSpec, VirtioVgaSpec, VirtioInputSpec, NetSpec, BlkSpec>;
+                 E1000Spec, Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VsockSpec, VirtioGpuSpec,
+                 VirtioVgaSpec, VirtioInputSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;
