@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto kind = static_cast<VirtioInputKind>(size % 3);
   fuzz::Harness harness(
       [&](const StateReader* saved) {
-        return fuzz::created(VirtioInput::create({.id = "input0", .kind = kind, .serial = "S"}, saved));
+        return fuzz::created(VirtioInput::create({.id = "input0", .kind = kind, .serial = "S", .on_listening = {}}, saved));
       },
       "input0",
       [](VirtioDevice& device, fuzz::Input& in) {

@@ -221,9 +221,12 @@ Result<void> MachineBuilder::add_usb() {
     }
   }
   if (uhci) {
-    TRY_VOID(add_at(UhciSpec{{}, std::move(plugs)}, {kPcChipsetSlot, kUhciFunction}, true));
+    TRY_VOID(add_at(UhciSpec{.options = {}, .devices = std::move(plugs)}, {kPcChipsetSlot, kUhciFunction}, true));
   } else {
-    TRY_VOID(add(XhciSpec{{.ports = config_.usb.ports}, std::move(plugs)}, config_.usb.slot));
+    XhciSpec spec;
+    spec.options.ports = config_.usb.ports;
+    spec.devices = std::move(plugs);
+    TRY_VOID(add(std::move(spec), config_.usb.slot));
   }
   machine_.usb_ = dynamic_cast<UsbController*>(machine_.devices_.back().get());
   for (const UsbPlug& plug : machine_.usb_->devices()) {
