@@ -208,6 +208,7 @@ Result<void> MachineBuilder::add_usb() {
     return {};
   }
   std::vector<UsbDeviceSpec> plugs;
+  plugs.reserve(config_.usb_devices.size() + config_.disks.size());
   for (const UsbDeviceSettings& device : config_.usb_devices) {
     plugs.push_back({device.port, usb_hid(device, [machine = &machine_] { machine->pointer_changed(); })});
   }

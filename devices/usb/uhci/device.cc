@@ -29,28 +29,17 @@ Uhci::Uhci(Options options, const DeviceEnv& env)
   add_bar(kRegistersBar, BarKind::io, kBarSize, unowned(ports_));
 }
 
-Uhci::~Uhci() {
-  for (const UsbPlug& plug : plugs_) {
-    plug.device->plug(nullptr);
-  }
-}
-
 Result<std::shared_ptr<Uhci>> Uhci::create(Options options, const DeviceEnv& env, const StateReader* saved) {
   std::vector<UsbPlug> plugs = std::move(options.devices);
   std::shared_ptr<Uhci> self(new Uhci(std::move(options), env));
   for (UsbPlug& plug : plugs) {
-    if (plug.port == 0 || plug.port > kPortCount) {
-      return lodge::fail("USB device '{}': there is no port {}; the controller has 1 and 2", plug.device->id(), plug.port);
+    UsbDevice* const device = plug.device.get();
+    if (device->speed() != UsbSpeed::full) {
+      return lodge::fail("USB device '{}' is not one of full speed", device->id());
     }
-    if (self->devices_.at(plug.port - 1) != nullptr) {
-      return lodge::fail("USB device '{}': port {} is taken; choose another", plug.device->id(), plug.port);
-    }
-    if (plug.device->speed() != UsbSpeed::full) {
-      return lodge::fail("USB device '{}' is not one of full speed", plug.device->id());
-    }
-    self->devices_.at(plug.port - 1) = plug.device.get();
-    plug.device->plug(&self->port_sides_.at(plug.port - 1));
-    self->plugs_.push_back(std::move(plug));
+    const uint32_t at = plug.port - 1;
+    TRY_VOID(self->plug_in(std::move(plug), kPortCount, self->port_sides_.at(at % kPortCount)));
+    self->devices_.at(at) = device;
   }
   if (saved == nullptr) {
     self->reset();
@@ -83,18 +72,14 @@ Result<void> Uhci::check(const UhciState& state) const {
 
 void Uhci::save(StateWriter& out) const {
   out.put(name(), pci_state());
-  for (const UsbPlug& plug : plugs_) {
-    plug.device->save(out);
-  }
+  save_devices(out);
   const Lock lock(mutex_);
   out.put(name(), s_);
 }
 
 void Uhci::reset() {
   reset_pci();
-  for (const UsbPlug& plug : plugs_) {
-    plug.device->bus_reset();
-  }
+  reset_devices();
   const Lock lock(mutex_);
   reset_controller();
   for (UhciPortState& port : s_.ports) {
@@ -119,16 +104,7 @@ void Uhci::quiesce(Done done) {
   }
   loop_.post([this, done = std::move(done)] {
     timer_.reset();
-    auto left = std::make_shared<std::atomic<size_t>>(plugs_.size() + 1);  // one for the loop itself
-    const auto one_less = [left, done] {
-      if (left->fetch_sub(1) == 1) {
-        done();
-      }
-    };
-    for (const UsbPlug& plug : plugs_) {
-      plug.device->quiesce(one_less);
-    }
-    one_less();
+    quiesce_devices(done);
   });
 }
 
@@ -145,9 +121,7 @@ void Uhci::resume() {
         return;
       }
     }
-    for (const UsbPlug& plug : plugs_) {
-      plug.device->resume();
-    }
+    resume_devices();
     work();
   });
 }

@@ -35,7 +35,7 @@ class Uhci final : public Device, public PciFunction, public UsbController {
   };
   // Errors: there is no such port, or it is taken; the device is not one of full speed; the state is damaged.
   [[nodiscard]] static Result<std::shared_ptr<Uhci>> create(Options options, const DeviceEnv& env, const StateReader* saved);
-  ~Uhci() override;
+  ~Uhci() override { unplug_devices(); }
 
   [[nodiscard]] std::string_view id() const override { return name(); }
   void quiesce(Done done) override;
@@ -44,8 +44,6 @@ class Uhci final : public Device, public PciFunction, public UsbController {
   void reset() override;
   [[nodiscard]] std::vector<Counter> counters() const override;
   void config_write(uint16_t offset, uint8_t size, uint32_t value) override;
-
-  [[nodiscard]] const std::vector<UsbPlug>& devices() const override { return plugs_; }
 
  private:
   using Clock = EventLoop::Clock;
@@ -111,7 +109,6 @@ class Uhci final : public Device, public PciFunction, public UsbController {
   Now now_;
   Ports ports_{*this};
   std::array<Port, uhci::kPortCount> port_sides_{Port(*this), Port(*this)};
-  std::vector<UsbPlug> plugs_;
   std::array<UsbDevice*, uhci::kPortCount> devices_{};  // by port
   std::array<std::byte, uhci::kMostPacket> data_{};     // of the packet under way; the loop's
   std::vector<uint32_t> seen_;                          // queue heads since something moved; the loop's, as the next

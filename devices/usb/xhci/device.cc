@@ -36,12 +36,6 @@ Xhci::Xhci(Options options, const DeviceEnv& env)
   }
 }
 
-Xhci::~Xhci() {
-  for (const UsbPlug& plug : plugs_) {
-    plug.device->plug(nullptr);
-  }
-}
-
 Result<std::shared_ptr<Xhci>> Xhci::create(Options options, const DeviceEnv& env, const StateReader* saved) {
   if (options.ports == 0 || options.ports > kMaxPorts) {
     return fail("a USB controller cannot have {} ports; give it 1 to {}", options.ports, kMaxPorts);
@@ -49,17 +43,11 @@ Result<std::shared_ptr<Xhci>> Xhci::create(Options options, const DeviceEnv& env
   std::vector<UsbPlug> plugs = std::move(options.devices);
   std::shared_ptr<Xhci> self(new Xhci(std::move(options), env));
   for (UsbPlug& plug : plugs) {
-    const size_t at = plug.port - 1 + (plug.device->speed() == UsbSpeed::super ? self->ports_ : 0);
-    if (plug.port == 0 || plug.port > self->ports_) {
-      return fail("USB device '{}': there is no port {}; the controller has 1 to {}", plug.device->id(), plug.port,
-                  self->ports_);
-    }
-    if (std::ranges::find(self->plugs_, plug.port, &UsbPlug::port) != self->plugs_.end()) {
-      return fail("USB device '{}': port {} is taken; choose another", plug.device->id(), plug.port);
-    }
-    self->devices_[at] = plug.device.get();
-    plug.device->plug(self->port_sides_[at].get());
-    self->plugs_.push_back(std::move(plug));
+    UsbDevice* const device = plug.device.get();
+    const size_t at = plug.port - size_t{1} + (device->speed() == UsbSpeed::super ? self->ports_ : 0);
+    TRY_VOID(self->plug_in(std::move(plug), static_cast<uint32_t>(self->ports_),
+                           *self->port_sides_[at % self->port_sides_.size()]));
+    self->devices_[at] = device;
   }
   PciState pci;
   if (saved != nullptr) {
@@ -112,9 +100,7 @@ Result<void> Xhci::load(const StateReader& saved) {
 
 void Xhci::save(StateWriter& out) const {
   out.put(name(), pci_state());
-  for (const UsbPlug& plug : plugs_) {
-    plug.device->save(out);
-  }
+  save_devices(out);
   const Lock lock(mutex_);
   out.put(name(), s_);
 }
@@ -129,9 +115,7 @@ void Xhci::reset_controller() {
   s_ = {};
   s_.ports.resize(devices_.size());
   waiting_ = {};
-  for (const UsbPlug& plug : plugs_) {
-    plug.device->bus_reset();
-  }
+  reset_devices();
   for (size_t i = 0; i < devices_.size(); ++i) {
     connect_port(i);
   }
@@ -143,19 +127,7 @@ void Xhci::quiesce(Done done) {
     const Lock lock(mutex_);
     machine_runs_ = false;
   }
-  loop_.post([this, done = std::move(done)] {
-    // One for the loop itself.
-    auto left = std::make_shared<std::atomic<size_t>>(plugs_.size() + 1);
-    const auto one_less = [left, done] {
-      if (left->fetch_sub(1) == 1) {
-        done();
-      }
-    };
-    for (const UsbPlug& plug : plugs_) {
-      plug.device->quiesce(one_less);
-    }
-    one_less();
-  });
+  loop_.post([this, done = std::move(done)] { quiesce_devices(done); });
 }
 
 void Xhci::resume() {
@@ -174,9 +146,7 @@ void Xhci::resume() {
         return;
       }
     }
-    for (const UsbPlug& plug : plugs_) {
-      plug.device->resume();
-    }
+    resume_devices();
     work();
   });
 }

@@ -32,7 +32,7 @@ class Xhci final : public Device, public PciFunction, public UsbController {
   };
   // Errors: there is no such port, or it is taken; the state is damaged.
   [[nodiscard]] static Result<std::shared_ptr<Xhci>> create(Options options, const DeviceEnv& env, const StateReader* saved);
-  ~Xhci() override;
+  ~Xhci() override { unplug_devices(); }
 
   [[nodiscard]] std::string_view id() const override { return name(); }
   void quiesce(Done done) override;
@@ -41,8 +41,6 @@ class Xhci final : public Device, public PciFunction, public UsbController {
   void reset() override;
   [[nodiscard]] std::vector<Counter> counters() const override;
   void config_write(uint16_t offset, uint8_t size, uint32_t value) override;
-
-  [[nodiscard]] const std::vector<UsbPlug>& devices() const override { return plugs_; }
 
  private:
   using Trb = xhci::Trb;
@@ -171,7 +169,6 @@ class Xhci final : public Device, public PciFunction, public UsbController {
   size_t ports_;  // of each kind
   EventLoop& loop_;
   Memory memory_{*this};
-  std::vector<UsbPlug> plugs_;
   std::vector<std::unique_ptr<Port>> port_sides_;
   std::vector<UsbDevice*> devices_;  // by port register
   std::vector<std::byte> data_;      // of the step under way; guarded as the next
