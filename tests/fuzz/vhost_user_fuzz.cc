@@ -32,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (closes && ::shutdown(back.get(), SHUT_WR) != 0) {
     return 0;
   }
-  const auto opened = VhostUser::open(std::move(front), "fuzz", *memory, 2, std::chrono::milliseconds(1));
+  const auto opened = VhostUser::open(std::move(front), "fuzz", *memory, 2, std::chrono::milliseconds(0));
   if (!opened) {
     return 0;
   }
