@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -109,16 +110,23 @@ std::unexpected<Error> VhostUser::wrong(uint32_t request, std::string_view probl
   return fail("{}: the vhost-user back-end's answer to {} {}", what_, name_of(request), problem);
 }
 
-Result<Fd> VhostUser::connect(const std::string& path) {
+Result<Fd> VhostUser::connect(const std::string& path, std::chrono::milliseconds patience) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
     return fail("socket '{}': the path is longer than {} bytes", path, sizeof address.sun_path - 1);
   }
   std::ranges::copy(path, address.sun_path);
+  constexpr int64_t kMillion = 1'000'000;
+  const std::chrono::microseconds limit(patience);
+  const timeval time{limit.count() / kMillion, limit.count() % kMillion};
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  // Connecting waits as sending does, for a place in the queue of one who does not accept.
+  if (!fd.valid() || ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) != 0) {
+    return fail_errno(errno, "make a socket for the vhost-user back-end at '{}'", path);
+  }
   // SAFETY: the socket functions' own way of passing addresses.
-  if (!fd.valid() || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno(errno, "connect to the vhost-user back-end at '{}'", path);
   }
   return fd;
@@ -228,21 +236,23 @@ Result<uint64_t> VhostUser::ask(uint32_t request, std::span<const std::byte> bod
 Result<void> VhostUser::receive(std::span<std::byte> to, uint32_t request) const {
   const auto end = std::chrono::steady_clock::now() + patience_;
   while (!to.empty()) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    pollfd wait{fd_.get(), POLLIN, 0};
-    const int ready = left.count() > 0 ? ::poll(&wait, 1, static_cast<int>(left.count())) : 0;
-    if (ready == 0) {
-      return wrong(request, fmt::format("has not come in {} ms", patience_.count()));
-    }
     // Without a buffer for them the kernel closes descriptors that come along.
-    const ssize_t got = ready > 0 ? ::recv(fd_.get(), to.data(), to.size(), MSG_DONTWAIT) : -1;
+    const ssize_t got = ::recv(fd_.get(), to.data(), to.size(), MSG_DONTWAIT);
+    if (got > 0) {
+      to = to.subspan(static_cast<size_t>(got));
+      continue;
+    }
     if (got == 0) {
       return wrong(request, "does not come: it has closed the connection");
     }
-    if (got < 0 && errno != EINTR && errno != EAGAIN) {
+    if (errno != EINTR && errno != EAGAIN) {
       return wrong(request, fmt::format("does not come: {}", std::generic_category().message(errno)));
     }
-    to = to.subspan(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    pollfd wait{fd_.get(), POLLIN, 0};
+    if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) == 0) {
+      return wrong(request, fmt::format("has not come in {} ms", patience_.count()));
+    }
   }
   return {};
 }

@@ -24,8 +24,8 @@ class VhostUser {
   static constexpr std::chrono::milliseconds kPatience{10'000};  // for one answer
   static constexpr uint64_t kProtocolFeatures = 1ULL << 30;      // feature bit VHOST_USER_F_PROTOCOL_FEATURES
 
-  // A connection to a listening socket. Error: nobody listens there.
-  [[nodiscard]] static Result<Fd> connect(const std::string& path);
+  // A connection to a listening socket. Error: nobody listens there, or takes it within `patience`.
+  [[nodiscard]] static Result<Fd> connect(const std::string& path, std::chrono::milliseconds patience = kPatience);
   // Agrees with the back-end on the protocol and hands over guest RAM. `what` begins errors: "filesystem 'fs0'". Errors: RAM
   // is not shared; the back-end has less than `rings` rings or no virtio 1.0; it does not answer, or wrongly.
   [[nodiscard]] static Result<std::unique_ptr<VhostUser>> open(Fd socket, std::string what, const GuestMemory& memory,

@@ -1,6 +1,9 @@
 // The front-end's half of vhost-user: what is sent, what is agreed on, and answers that no honest back-end gives.
 #include "devices/core/vhost_user.h"
 
+#include <sys/un.h>
+
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "tests/support/vhost_user_backend.h"
@@ -145,6 +148,32 @@ TEST_CASE("vhost_user_refuses_a_ring_that_is_not_in_memory_and_a_socket_that_is_
   CHECK(has(started.error().message, "ring 1: it is not in guest RAM"));
   CHECK(has(VhostUser::connect("/nonexistent/socket").error().message, "back-end at '/nonexistent/socket'"));
   CHECK(has(VhostUser::connect(std::string(200, 'x')).error().message, "longer than 107 bytes"));
+}
+
+TEST_CASE("vhost_user_does_not_wait_for_one_who_does_not_accept") {
+  std::string folder = "/tmp/lodge-vhost-user-XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string path = folder + "/socket";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::ranges::copy(path, address.sun_path);
+  const Fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(listener.get(), 0) == 0);
+  std::vector<Fd> taken;
+  std::string error;
+  while (error.empty() && taken.size() < 100) {
+    auto connected = VhostUser::connect(path, 20ms);
+    if (connected) {
+      taken.push_back(std::move(*connected));
+    } else {
+      error = connected.error().message;
+    }
+  }
+  CHECK(has(error, "connect to the vhost-user back-end at '/tmp/"));
+  CHECK_FALSE(taken.empty());
+  ::unlink(path.c_str());
+  ::rmdir(folder.c_str());
 }
 
 }  // namespace lodge::test
