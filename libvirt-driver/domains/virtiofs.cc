@@ -141,7 +141,7 @@ Answer<FilesystemEnds> open_filesystem(const DomainFilesystem& filesystem, const
 
 Answer<void> start_filesystem_servers(std::vector<FilesystemServer> servers, const std::string& folder, int log,
                                       const Cgroup& cgroup) {
-  for (const FilesystemServer& server : servers) {
+  for (FilesystemServer& server : servers) {
     Spawned spawned = TRY(spawn({.command = server.command, .fds = {server.listener.get()}, .output = log, .account = {}}));
     if (const auto placed = cgroup.add(spawned.process.pid); !placed) {
       log_warning("domain", "'{}' of process {} runs in the daemon's control group: {}", server.command.front(),
@@ -151,6 +151,7 @@ Answer<void> start_filesystem_servers(std::vector<FilesystemServer> servers, con
     const Fd record = TRY(open_file(record_path(folder, server.alias), O_WRONLY | O_CREAT | O_TRUNC));
     TRY_VOID(write_all(record.get(), fmt::format("{} {}", spawned.process.pid, spawned.process.start_time)));
     TRY_VOID(let_run(spawned, server.command.front()));
+    server.listener.reset();  // its end is seen by who has connected
   }
   return {};
 }
