@@ -219,6 +219,7 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
     {"virtio-balloon", create_virtio<BalloonSpec, VirtioBalloon>},
     {"virtio-console", create_virtio<ConsoleSpec, VirtioConsole>},
     {"virtio-vsock", create_virtio<VsockSpec, VirtioVsock>},
+    {"virtio-fs", create_virtio<FsSpec, VirtioFs>},
     {"virtio-gpu", create_virtio<VirtioGpuSpec, VirtioGpu>},
     {"virtio-vga", create_virtio_vga},
     {"virtio-input", create_virtio<VirtioInputSpec, VirtioInput>},

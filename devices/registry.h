@@ -40,6 +40,7 @@
 #include "devices/virtio/balloon/device.h"
 #include "devices/virtio/blk/device.h"
 #include "devices/virtio/console/device.h"
+#include "devices/virtio/fs/device.h"
 #include "devices/virtio/gpu/device.h"
 #include "devices/virtio/input/device.h"
 #include "devices/virtio/net/device.h"
@@ -150,6 +151,7 @@ using RngSpec = VirtioSpec<VirtioRng::Options>;
 using BalloonSpec = VirtioSpec<VirtioBalloon::Options>;
 using ConsoleSpec = VirtioSpec<VirtioConsole::Options>;
 using VsockSpec = VirtioSpec<VirtioVsock::Options>;
+using FsSpec = VirtioSpec<VirtioFs::Options>;
 using VirtioGpuSpec = VirtioSpec<VirtioGpu::Options>;
 // A VGA until the guest has a driver for the virtio display at the same PCI function.
 struct VirtioVgaSpec {
@@ -166,8 +168,8 @@ using DeviceSpec =
     std::variant<ReducedPowerSpec, FixedPowerSpec, HostBridgeSpec, IsaBridgeSpec, FwCfgSpec, VmGenIdSpec, VmCoreInfoSpec,
                  HpetSpec, NorFlashSpec, PciHotplugSpec, CpuHotplugSpec, CmosRtcSpec, I8042Spec, DebugConsoleSpec,
                  DebugExitSpec, PvPanicSpec, Ib700Spec, I6300EsbSpec, SerialSpec, ParallelSpec, VgaSpec, IdeSpec, FloppySpec,
-                 E1000Spec, Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VsockSpec, VirtioGpuSpec,
-                 VirtioVgaSpec, VirtioInputSpec, NetSpec, BlkSpec>;
+                 E1000Spec, Rtl8139Spec, UhciSpec, XhciSpec, RngSpec, BalloonSpec, ConsoleSpec, VsockSpec, FsSpec,
+                 VirtioGpuSpec, VirtioVgaSpec, VirtioInputSpec, NetSpec, BlkSpec>;
 
 struct CreatedDevice {
   std::shared_ptr<Device> device;

@@ -9,6 +9,19 @@
 
 namespace lodge {
 
+Result<VhostRingAddresses> host_addresses(const VhostRing& place, const GuestMemory& memory) {
+  const auto host = [&](uint64_t at, uint64_t size) {
+    return reinterpret_cast<uint64_t>(memory.iovec_for(Gpa{at}, size).iov_base);  // SAFETY: an address for who serves it
+  };
+  const VhostRingAddresses found{.descriptors = host(place.descriptors, 16ULL * place.size),
+                                 .driver = host(place.driver, 6 + 2ULL * place.size),
+                                 .device = host(place.device, 6 + 8ULL * place.size)};
+  if (found.descriptors == 0 || found.driver == 0 || found.device == 0) {
+    return fail("it is not in guest RAM");
+  }
+  return found;
+}
+
 std::unexpected<Error> Vhost::failed(int code, std::string_view step) const {
   return fail_errno(code, "{}: {}", what_, step);
 }
@@ -48,19 +61,14 @@ Result<void> Vhost::set_up(uint64_t features, const GuestMemory& memory) const {
 
 Result<void> Vhost::set_ring(unsigned ring, const VhostRing& place, const GuestMemory& memory, int kick_fd,
                              int call_fd) const {
-  const auto host = [&](uint64_t at, uint64_t size) {
-    return reinterpret_cast<uint64_t>(memory.iovec_for(Gpa{at}, size).iov_base);  // SAFETY: an address for the kernel
-  };
+  const VhostRingAddresses found = TRY_CONTEXT(host_addresses(place, memory), fmt::format("{}: ring {}", what_, ring));
   vhost_vring_state number{ring, place.size};
   vhost_vring_state base{ring, place.next};
   vhost_vring_addr address{};
   address.index = ring;
-  address.desc_user_addr = host(place.descriptors, 16ULL * place.size);
-  address.avail_user_addr = host(place.driver, 6 + 2ULL * place.size);
-  address.used_user_addr = host(place.device, 6 + 8ULL * place.size);
-  if (address.desc_user_addr == 0 || address.avail_user_addr == 0 || address.used_user_addr == 0) {
-    return fail("{}: ring {} is not in guest RAM", what_, ring);
-  }
+  address.desc_user_addr = found.descriptors;
+  address.avail_user_addr = found.driver;
+  address.used_user_addr = found.device;
   vhost_vring_file kick{ring, kick_fd};
   vhost_vring_file call{ring, call_fd};
   if (::ioctl(fd(), VHOST_SET_VRING_NUM, &number) != 0 || ::ioctl(fd(), VHOST_SET_VRING_BASE, &base) != 0 ||

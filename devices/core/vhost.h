@@ -22,6 +22,15 @@ struct VhostRing {
   uint64_t device = 0;
 };
 
+// Where its three parts are in this process, which is how vhost and vhost-user name places of guest RAM.
+struct VhostRingAddresses {
+  uint64_t descriptors = 0;
+  uint64_t driver = 0;
+  uint64_t device = 0;
+};
+// Error: a part is not in guest RAM.
+[[nodiscard]] Result<VhostRingAddresses> host_addresses(const VhostRing& place, const GuestMemory& memory);
+
 class Vhost {
  public:
   // Becomes the descriptor's owner. `what` begins errors: "vhost-net of NIC 'net0'".

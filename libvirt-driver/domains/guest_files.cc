@@ -122,6 +122,13 @@ Answer<void> GuestFiles::open(DomainConfig& live, const std::string& folder, con
   for (DomainVsock& vsock : live.devices.vsocks) {
     numbers_.vsock = inherit(TRY(open_vsock(vsock)));
   }
+  for (const DomainFilesystem& filesystem : live.devices.filesystems) {
+    FilesystemEnds ends = TRY(open_filesystem(filesystem, folder));
+    numbers_.filesystems[filesystem.alias] = inherit(std::move(ends.monitor));
+    if (ends.server) {
+      filesystem_servers_.push_back(std::move(*ends.server));
+    }
+  }
   numbers_.max_log = limits.max_size;
   Answer<void> outcome;
   for_each_char(live, [&](const std::string& alias, const CharSource& source) {

@@ -10,6 +10,7 @@
 #include "libvirt-driver/domains/account.h"
 #include "libvirt-driver/domains/logs.h"
 #include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/virtiofs.h"
 #include "libvirt-driver/xml/domain_config.h"
 
 namespace lodge {
@@ -40,6 +41,8 @@ class GuestFiles {
 
   [[nodiscard]] const MachineFds& numbers() const { return numbers_; }
   [[nodiscard]] const OpenLog& log() const { return log_; }
+  // To be started before the monitor.
+  [[nodiscard]] std::vector<FilesystemServer> take_filesystem_servers() { return std::move(filesystem_servers_); }
   // In the order of their numbers, the first is kFirstInherited.
   [[nodiscard]] std::span<const Fd> inherited() const { return inherited_; }
   // Once the monitor has them. The log stays open.
@@ -54,6 +57,7 @@ class GuestFiles {
   [[nodiscard]] Answer<void> open_char_log(LogFds& fds, const std::string& path, bool append, const LogLimits& limits);
 
   MachineFds numbers_;
+  std::vector<FilesystemServer> filesystem_servers_;
   std::vector<Fd> inherited_;
   OpenLog log_;
 };

@@ -32,6 +32,7 @@ struct MachineFds {
   int nvram = -1;  // or what it begins with
   int video_rom = -1;
   int vsock = -1;                                // of /dev/vhost-vsock
+  std::map<std::string, int> filesystems;        // by the alias: connections to those who serve them
   std::map<std::string, int> disks;              // by the alias
   std::map<std::string, std::vector<int>> taps;  // by the interface's alias
   std::map<std::string, std::vector<int>> vhosts;

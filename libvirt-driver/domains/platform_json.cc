@@ -1,6 +1,7 @@
 #include "libvirt-driver/domains/platform_json.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "libvirt-driver/domains/boot_json.h"
 #include "libvirt-driver/domains/device_json.h"
@@ -61,6 +62,37 @@ Answer<void> check_vsock(const DomainConfig& config) {
   return {};
 }
 
+Answer<void> check_filesystems(const DomainConfig& config) {
+  for (const DomainFilesystem& filesystem : config.devices.filesystems) {
+    const auto refuse = [](std::string_view child, const std::string& why) {
+      return unsupported(fmt::format("/domain/devices/filesystem{}", child), why);
+    };
+    if (filesystem.driver != FilesystemDriver::virtiofs) {
+      return refuse("/driver/@type", "only <driver type='virtiofs'/> is there, with a virtiofsd beside the guest");
+    }
+    if (config.backing.access != MemoryAccess::shared) {
+      return refuse("",
+                    "virtiofs requires shared memory: <memoryBacking><source type='memfd'/><access mode='shared'/>"
+                    "</memoryBacking>");
+    }
+    if (filesystem.readonly) {
+      return refuse("/readonly",
+                    "virtiofsd always lets the guest write; leave it out, and share a read-only mount of the folder");
+    }
+    if (filesystem.virtio.iommu == OnOff::on || filesystem.virtio.ats == OnOff::on ||
+        filesystem.virtio.packed == OnOff::on) {
+      return refuse("/driver", "virtiofsd serves it: neither 'iommu', 'ats' nor 'packed'");
+    }
+    constexpr uint32_t kLeastQueue = 4;
+    constexpr uint32_t kMostQueue = 1024;
+    if (const uint32_t size = filesystem.queue_size.value_or(kMostQueue);
+        size < kLeastQueue || size > kMostQueue || !std::has_single_bit(size)) {
+      return refuse("/driver/@queue", fmt::format("{}: use a power of two from {} to {}", size, kLeastQueue, kMostQueue));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 bool has_hpet(const Clock& clock) {
@@ -71,6 +103,7 @@ bool has_hpet(const Clock& clock) {
 Answer<void> check_platform(const DomainConfig& config) {
   TRY_VOID(check_hpet(config));
   TRY_VOID(check_parallels(config));
+  TRY_VOID(check_filesystems(config));
   return check_vsock(config);
 }
 
@@ -88,6 +121,17 @@ void add_platform(Json& machine, const DomainConfig& config, const MachineFds& f
     Json json{{"enabled", true}, {"cid", vsock.cid.value_or(0)}, {"vhost_fd", fds.vsock}};
     add_slot(json, vsock);
     machine["vsock"] = json;
+  }
+  for (const DomainFilesystem& filesystem : config.devices.filesystems) {
+    const auto socket = fds.filesystems.find(filesystem.alias);
+    Json json{{"id", filesystem.alias},
+              {"tag", filesystem.tag},
+              {"socket_fd", socket != fds.filesystems.end() ? socket->second : -1}};
+    if (filesystem.queue_size) {
+      json["queue_size"] = *filesystem.queue_size;
+    }
+    add_slot(json, filesystem);
+    machine["filesystems"].push_back(json);
   }
 }
 

@@ -112,6 +112,8 @@ class Starter {
     Spawned spawned = TRY(spawn(request));
     run_->process = std::move(spawned.process);
     TRY_VOID(place());
+    TRY_VOID(
+        start_filesystem_servers(files_.take_filesystem_servers(), run_->folder, files_.log().file.get(), run_->cgroup));
     TRY_VOID(write_record());  // before the monitor runs: a daemon that comes after us must know of it
     TRY_VOID(let_run(spawned, driver_.paths().monitor));
     driver_.connect(domain_, run_, TRY(connect_unix(run_->folder + std::string(kControlSocket))));
@@ -184,6 +186,7 @@ class Starter {
       kill_process(run_->process, SIGKILL);
       (void)wait_for_end(run_->process, 10'000);
     }
+    end_filesystem_servers(run_->folder);
     run_->cgroup.remove();
     if (published_) {
       int none = 0;

@@ -88,6 +88,7 @@ void Driver::when_ended(Fd pidfd, std::function<void()> then) {
 void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
   (void)wait_for_end(run->process, 0);
   run->display.close();
+  end_filesystem_servers(run->folder);
   run->cgroup.remove();
   if (run->monitor) {
     run->monitor->close();

@@ -116,6 +116,7 @@ inline constexpr Element kMemoryBacking{"memoryBacking", true, {{{"sourceType", 
 inline constexpr Enum kVirtioModels{"model", {"virtio", "virtio-transitional", "virtio-non-transitional"}};
 inline constexpr Element kRng{"rng", true, {{kVirtioModels, {"backendModel", {"random"}}}}, ""};
 inline constexpr Element kChannel{"channel", true, {{{"type", {"pty", "unix"}}}}, ""};
+inline constexpr Element kFilesystem{"filesystem", true, {{{"driverType", {"virtiofs"}}}}, ""};
 inline constexpr std::array kPcDevices{
     Element{"disk",
             true,
@@ -125,7 +126,7 @@ inline constexpr std::array kPcDevices{
     Element{"video", true, {{{"modelType", {"vga", "virtio", "none"}}}}, ""},
     Element{"hostdev", false, {}, ""},
     kRng,
-    Element{"filesystem", false, {}, ""},
+    kFilesystem,
     Element{"tpm", false, {}, ""},
     Element{"redirdev", false, {}, ""},
     kChannel,
@@ -136,7 +137,7 @@ inline constexpr std::array kMicrovmDevices{
     Element{"video", true, {{{"modelType", {"virtio", "none"}}}}, ""},
     Element{"hostdev", false, {}, ""},
     kRng,
-    Element{"filesystem", false, {}, ""},
+    kFilesystem,
     Element{"tpm", false, {}, ""},
     Element{"redirdev", false, {}, ""},
     kChannel,

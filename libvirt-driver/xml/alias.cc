@@ -82,6 +82,7 @@ void assign_aliases(DomainConfig& config) {
   number(devices.rngs, "rng");
   number(devices.panics, "panic");
   number(devices.vsocks, "vsock");
+  number(devices.filesystems, "fs");
 }
 
 }  // namespace lodge

@@ -286,6 +286,43 @@ Answer<void> check_aliases(const DomainDevices& devices) {
   return result;
 }
 
+Answer<void> check_filesystem(const DomainFilesystem& filesystem) {
+  constexpr size_t kMaxTag = 36;  // bytes, of the virtio device
+  if (filesystem.tag.empty()) {
+    return call_error(VIR_ERR_XML_ERROR, "missing mount target information for a filesystem device");
+  }
+  if (filesystem.tag.size() > kMaxTag) {
+    return call_error(VIR_ERR_XML_ERROR, "/domain/devices/filesystem/target/@dir: '{}' is longer than {} bytes",
+                      filesystem.tag, kMaxTag);
+  }
+  if (filesystem.folder.empty() == filesystem.socket.empty()) {
+    return call_error(VIR_ERR_XML_ERROR, "filesystem '{}': its source is either a 'dir' or a 'socket'", filesystem.tag);
+  }
+  for (const std::string* const path : {&filesystem.folder, &filesystem.socket, &filesystem.binary.path}) {
+    if (!path->empty() && path->front() != '/') {
+      return call_error(VIR_ERR_XML_ERROR, "filesystem '{}': path '{}' must be absolute", filesystem.tag, *path);
+    }
+  }
+  if (!filesystem.socket.empty() &&
+      (filesystem.binary != DomainFilesystem::Binary{} || filesystem.access != FilesystemAccess::absent)) {
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED,
+                      "filesystem '{}': whoever started the daemon behind the socket has chosen binary and accessmode",
+                      filesystem.tag);
+  }
+  return {};
+}
+
+Answer<void> check_filesystems(const DomainDevices& devices) {
+  std::set<std::string_view> tags;
+  for (const DomainFilesystem& filesystem : devices.filesystems) {
+    TRY_VOID(check_filesystem(filesystem));
+    if (!tags.insert(filesystem.tag).second) {
+      return call_error(VIR_ERR_XML_ERROR, "filesystem target '{}' specified twice", filesystem.tag);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Answer<void> check_devices(const DomainConfig& config) {
@@ -296,6 +333,7 @@ Answer<void> check_devices(const DomainConfig& config) {
     TRY_VOID(check_interface(interface));
   }
   TRY_VOID(check_chars(devices));
+  TRY_VOID(check_filesystems(devices));
   for (const DomainGraphics& graphics : devices.graphics) {
     constexpr size_t kVncPassword = 8;
     if (graphics.type == GraphicsType::vnc && graphics.password.size() > kVncPassword) {

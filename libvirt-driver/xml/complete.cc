@@ -221,6 +221,13 @@ void complete_vsock(DomainVsock& vsock) {
   fill(vsock.auto_cid, vsock.cid ? YesNo::no : YesNo::yes);
 }
 
+void complete_filesystem(DomainFilesystem& filesystem) {
+  fill(filesystem.type, FilesystemType::mount);
+  if (filesystem.driver == FilesystemDriver::virtiofs && filesystem.socket.empty()) {
+    fill(filesystem.access, FilesystemAccess::passthrough);
+  }
+}
+
 void complete_video(DomainVideo& video, const Defaults& host) {
   constexpr uint32_t kVgaKib = 16384;
   constexpr uint32_t kQxlKib = 65536;
@@ -399,6 +406,7 @@ Answer<void> complete(DomainConfig& config, const Defaults& host) {
   complete_consoles(devices);
   complete_parallels(devices);
   std::ranges::for_each(devices.vsocks, complete_vsock);
+  std::ranges::for_each(devices.filesystems, complete_filesystem);
   complete_displays(devices, host);
   if (!devices.memballoon) {
     devices.memballoon.emplace();

@@ -30,6 +30,7 @@ void describe(XmlFields& x, DomainBalloon& balloon);
 void describe(XmlFields& x, DomainRng& rng);
 void describe(XmlFields& x, DomainPanic& panic);
 void describe(XmlFields& x, DomainVsock& vsock);
+void describe(XmlFields& x, DomainFilesystem& filesystem);
 
 // Parts that devices share.
 void describe_alias(XmlFields& x, DeviceInfo& info);

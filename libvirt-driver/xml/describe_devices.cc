@@ -244,11 +244,42 @@ void describe(XmlFields& x, DomainVsock& vsock) {
   x.element("driver", [&] { describe_virtio(x, vsock.virtio); });
 }
 
+void describe(XmlFields& x, DomainFilesystem& filesystem) {
+  x.attr("type", filesystem.type);
+  x.attr("accessmode", filesystem.access);
+  x.element("driver", [&] {
+    x.attr("type", filesystem.driver);
+    x.attr("queue", filesystem.queue_size);
+    describe_virtio(x, filesystem.virtio);
+  });
+  x.element("binary", [&] {
+    DomainFilesystem::Binary& binary = filesystem.binary;
+    x.attr("path", binary.path);
+    x.attr("xattr", binary.xattr);
+    x.element("cache", [&] { x.attr("mode", binary.cache); });
+    x.element("sandbox", [&] { x.attr("mode", binary.sandbox); });
+    x.element("lock", [&] {
+      x.attr("posix", binary.posix_lock);
+      x.attr("flock", binary.flock);
+    });
+    x.element("thread_pool", [&] { x.attr("size", binary.threads); });
+    x.element("openfiles", [&] { x.attr("max", binary.open_files); });
+  });
+  x.element("source", [&] {
+    x.attr("dir", filesystem.folder);
+    x.attr("socket", filesystem.socket);
+  });
+  x.element("target", [&] { x.attr("dir", filesystem.tag); });
+  x.flag("readonly", filesystem.readonly);
+  describe_info(x, filesystem);
+}
+
 void describe(XmlFields& x, DomainDevices& devices) {
   const auto each = [&x](const char* name, auto& list) { x.list(name, list, [&x](auto& device) { describe(x, device); }); };
   x.child("emulator", devices.emulator);
   each("disk", devices.disks);
   each("controller", devices.controllers);
+  each("filesystem", devices.filesystems);
   each("interface", devices.interfaces);
   each("serial", devices.serials);
   each("parallel", devices.parallels);
@@ -268,7 +299,7 @@ void describe(XmlFields& x, DomainDevices& devices) {
 std::string_view element_of(const Device& device) {
   constexpr auto kNames = std::to_array<std::string_view>({"disk", "controller", "interface", "serial", "parallel",
                                                            "console", "channel", "input", "graphics", "audio", "video",
-                                                           "watchdog", "memballoon", "rng", "panic", "vsock"});
+                                                           "watchdog", "memballoon", "rng", "panic", "vsock", "filesystem"});
   static_assert(kNames.size() == std::variant_size_v<Device>);
   return kNames[device.index()];
 }

@@ -266,6 +266,7 @@ struct DomainDevices {
   std::vector<DomainRng> rngs;
   std::vector<DomainPanic> panics;
   std::vector<DomainVsock> vsocks;
+  std::vector<DomainFilesystem> filesystems;
   friend bool operator==(const DomainDevices&, const DomainDevices&) = default;
 };
 

@@ -192,8 +192,44 @@ struct DomainVsock : DeviceInfo {
   friend bool operator==(const DomainVsock&, const DomainVsock&) = default;
 };
 
+// A folder of the host (virtio-fs).
+enum class FilesystemType : uint8_t { absent, mount };
+LODGE_XML_WORDS(FilesystemType, "template file block ram bind volume", "", "mount");
+enum class FilesystemAccess : uint8_t { absent, passthrough };
+LODGE_XML_WORDS(FilesystemAccess, "mapped squash", "", "passthrough");
+enum class FilesystemDriver : uint8_t { absent, virtiofs };
+LODGE_XML_WORDS(FilesystemDriver, "path handle loop nbd ploop mtp", "", "virtiofs");
+enum class FilesystemCache : uint8_t { absent, none, always };
+LODGE_XML_WORDS(FilesystemCache, "", "", "none", "always");
+enum class FilesystemSandbox : uint8_t { absent, namespaces, chroot };
+LODGE_XML_WORDS(FilesystemSandbox, "", "", "namespace", "chroot");
+struct DomainFilesystem : DeviceInfo {
+  FilesystemType type = FilesystemType::absent;
+  FilesystemAccess access = FilesystemAccess::absent;
+  FilesystemDriver driver = FilesystemDriver::absent;
+  std::optional<uint32_t> queue_size;  // <driver queue=>
+  VirtioOptions virtio;
+  struct Binary {  // of the daemon that serves it
+    std::string path;
+    OnOff xattr = OnOff::absent;
+    FilesystemCache cache = FilesystemCache::absent;
+    FilesystemSandbox sandbox = FilesystemSandbox::absent;
+    OnOff posix_lock = OnOff::absent;
+    OnOff flock = OnOff::absent;
+    std::optional<uint32_t> threads;
+    std::optional<uint32_t> open_files;
+    friend bool operator==(const Binary&, const Binary&) = default;
+  };
+  Binary binary;
+  std::string folder;  // <source dir=>, or
+  std::string socket;  // of a daemon that somebody else has started
+  std::string tag;     // <target dir=>
+  bool readonly = false;
+  friend bool operator==(const DomainFilesystem&, const DomainFilesystem&) = default;
+};
+
 using Device = std::variant<DomainDisk, DomainController, DomainInterface, DomainSerial, DomainParallel, DomainConsole,
                             DomainChannel, DomainInput, DomainGraphics, DomainAudio, DomainVideo, DomainWatchdog,
-                            DomainBalloon, DomainRng, DomainPanic, DomainVsock>;
+                            DomainBalloon, DomainRng, DomainPanic, DomainVsock, DomainFilesystem>;
 
 }  // namespace lodge

@@ -8,7 +8,7 @@ namespace {
 
 // Devices of libvirt that Lodge has not.
 constexpr std::string_view kOtherDevices =
-    "filesystem hostdev sound redirdev redirfilter hub smartcard tpm iommu shmem memory lease nvram crypto "
+    "hostdev sound redirdev redirfilter hub smartcard tpm iommu shmem memory lease nvram crypto "
     "pstore emulator";
 
 template <size_t kIndex = 0>

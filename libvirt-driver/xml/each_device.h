@@ -31,6 +31,7 @@ void each_device(Devices& devices, F&& f) {
   all(devices.rngs);
   all(devices.panics);
   all(devices.vsocks);
+  all(devices.filesystems);
 }
 
 }  // namespace lodge

@@ -24,6 +24,8 @@ auto& list_of(Devices& devices) {
     return devices.parallels;
   } else if constexpr (std::is_same_v<T, DomainVsock>) {
     return devices.vsocks;
+  } else if constexpr (std::is_same_v<T, DomainFilesystem>) {
+    return devices.filesystems;
   } else if constexpr (std::is_same_v<T, DomainConsole>) {
     return devices.consoles;
   } else if constexpr (std::is_same_v<T, DomainChannel>) {
@@ -90,6 +92,7 @@ bool matches(const DomainParallel& there, const DomainParallel& wanted) {
 bool matches(const DomainVsock& there, const DomainVsock& wanted) {
   return same(there.model, wanted.model) && (!wanted.cid || there.cid == wanted.cid) && same_info(there, wanted);
 }
+bool matches(const DomainFilesystem& there, const DomainFilesystem& wanted) { return there.tag == wanted.tag; }
 bool matches(const DomainConsole& there, const DomainConsole& wanted) {
   return same_source(there.source, wanted.source) && same(there.target, wanted.target) &&
          (!wanted.port || there.port == wanted.port) && same_info(there, wanted);
@@ -188,6 +191,14 @@ Answer<void> add(DomainDevices& devices, DomainVsock vsock) {
     return call_error(VIR_ERR_OPERATION_INVALID, "the domain already has a vsock device");
   }
   devices.vsocks.push_back(std::move(vsock));
+  return {};
+}
+
+Answer<void> add(DomainDevices& devices, DomainFilesystem filesystem) {
+  if (std::ranges::any_of(devices.filesystems, [&](const DomainFilesystem& there) { return matches(there, filesystem); })) {
+    return call_error(VIR_ERR_OPERATION_INVALID, "target '{}' already exists", filesystem.tag);
+  }
+  devices.filesystems.push_back(std::move(filesystem));
   return {};
 }
 

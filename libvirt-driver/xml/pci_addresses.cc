@@ -46,7 +46,8 @@ bool is_pci(const T& device) {
   } else if constexpr (std::is_same_v<T, DomainWatchdog>) {
     return device.model == WatchdogModel::i6300esb;
   } else {
-    return std::is_same_v<T, DomainInterface> || std::is_same_v<T, DomainRng> || std::is_same_v<T, DomainVsock>;
+    return std::is_same_v<T, DomainInterface> || std::is_same_v<T, DomainRng> || std::is_same_v<T, DomainVsock> ||
+           std::is_same_v<T, DomainFilesystem>;
   }
 }
 
@@ -136,6 +137,7 @@ Answer<void> in_order(DomainDevices& devices, F&& f) {
   if (!devices.videos.empty()) {
     TRY_VOID(f(devices.videos.front()));
   }
+  TRY_VOID(all(devices.filesystems));
   TRY_VOID(all(devices.interfaces));
   TRY_VOID(all(devices.controllers));
   TRY_VOID(all(devices.disks));

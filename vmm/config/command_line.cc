@@ -156,6 +156,15 @@ Result<void> apply_input(RunRequest& request, const std::string& text) {
   return {};
 }
 
+Result<void> apply_filesystem(RunRequest& request, const std::string& text) {
+  FilesystemSettings filesystem;
+  for (const auto& [key, value] : split_options(text)) {
+    TRY_VOID(set_option(filesystem, key.empty() ? "tag" : key, value));
+  }
+  request.config.filesystems.push_back(std::move(filesystem));
+  return {};
+}
+
 Result<void> apply_net(RunRequest& request, const std::string& text) {
   NetSettings net;
   for (const auto& [key, value] : split_options(text)) {
@@ -291,6 +300,8 @@ const std::array kOptions{
            apply_enabled<WatchdogSettings, &MachineConfig::watchdog>},
     Option{"vsock", "cid=N", "sockets between guest and host, at this address of the guest",
            apply_enabled<VsockSettings, &MachineConfig::vsock>},
+    Option{"fs", "tag=NAME,socket=PATH[,queues=,...]", "a folder of the host, served by virtiofsd; may be repeated",
+           apply_filesystem},
     Option{"smbios", "uuid=,manufacturer=,...", "SMBIOS system information",
            apply_part<SmbiosSettings, &MachineConfig::smbios>},
     Option{"clock", "offset_seconds=N[,lost_ticks=][,hpet=on]", "the battery-backed clock and the timers (pc)",

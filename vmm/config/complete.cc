@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <functional>
 #include <set>
 
@@ -42,6 +43,9 @@ std::vector<SlotUser> slot_users(MachineConfig& config) {
   }
   for (InputSettings& input : config.inputs) {
     users.push_back({fmt::format("input device '{}'", input.id), &input.slot});
+  }
+  for (FilesystemSettings& filesystem : config.filesystems) {
+    users.push_back({fmt::format("filesystem '{}'", filesystem.id), &filesystem.slot});
   }
   for (NetSettings& net : config.nets) {
     users.push_back({fmt::format("NIC '{}'", net.id), &net.slot});
@@ -286,6 +290,41 @@ Result<void> check_ids(const MachineConfig& config) {
   for (const InputSettings& input : config.inputs) {
     TRY_VOID(check(input.id));
   }
+  for (const FilesystemSettings& filesystem : config.filesystems) {
+    TRY_VOID(check(filesystem.id));
+  }
+  return {};
+}
+
+constexpr size_t kMaxTag = 36;  // bytes, in the device's configuration
+
+Result<void> check_filesystems(const MachineConfig& config) {
+  std::set<std::string_view> tags;
+  for (const FilesystemSettings& filesystem : config.filesystems) {
+    const std::string& id = filesystem.id;
+    if (filesystem.tag.empty() || filesystem.tag.size() > kMaxTag) {
+      return fail("filesystem '{}': the tag '{}' must have 1 to {} bytes; use tag=NAME", id, filesystem.tag, kMaxTag);
+    }
+    if (!tags.insert(filesystem.tag).second) {
+      return fail("filesystem '{}': another one has the tag '{}', too; the guest could not tell them apart", id,
+                  filesystem.tag);
+    }
+    if (filesystem.socket.empty() && filesystem.socket_fd < 0) {
+      return fail("filesystem '{}' has no back-end; use socket=PATH, where virtiofsd listens", id);
+    }
+    if (!std::has_single_bit(filesystem.queue_size)) {
+      return fail("filesystem '{}': queue_size {} is not a power of two", id, filesystem.queue_size);
+    }
+    if (config.memory.backing == MemoryKind::anonymous) {
+      return fail(
+          "filesystem '{}': its back-end needs guest RAM that is shared; use --memory SIZE,backing=memfd (in XML "
+          "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>)",
+          id);
+    }
+    if (!config.restore.empty() || config.restore_fd >= 0) {
+      return fail("filesystem '{}': what its back-end knows is not in a saved guest; leave it out", id);
+    }
+  }
   return {};
 }
 
@@ -296,12 +335,14 @@ Result<void> complete(MachineConfig& config) {
   choose_ids(config.nets, "net");
   choose_ids(config.usb_devices, "input");
   choose_ids(config.inputs, "virtio-input");
+  choose_ids(config.filesystems, "fs");
   choose_macs(config);
   TRY_VOID(check_cpus(config.cpu));
   if (config.watchdog.enabled && config.watchdog.model == WatchdogModel::ib700 && config.machine != MachineKind::pc) {
     return fail("watchdog ib700 is a board of a pc; use --machine pc, or model=i6300esb");
   }
   TRY_VOID(check_ids(config));
+  TRY_VOID(check_filesystems(config));
   TRY_VOID(choose_ide_places(config));
   TRY_VOID(choose_floppy_places(config));
   TRY_VOID(choose_usb_ports(config));

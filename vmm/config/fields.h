@@ -250,6 +250,17 @@ void describe(Visitor& v, VsockSettings& s) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, FilesystemSettings& s) {
+  v.field("id", "name in logs (fs0, fs1, ...)", s.id);
+  v.field("tag", "by which the guest mounts it, at most 36 bytes", s.tag);
+  v.field("socket", "on which virtiofsd or another vhost-user back-end listens", s.socket);
+  v.field("socket_fd", "inherited connection to the back-end instead of a path", s.socket_fd);
+  v.field("queues", "virtqueues for requests; virtiofsd serves one", s.queues, Bounds{1, 64});
+  v.field("queue_size", "entries in a virtqueue, a power of two", s.queue_size, Bounds{4, 1024});
+  v.field("slot", kSlotHelp, s.slot, kSlotBounds);
+}
+
+template <class Visitor>
 void describe(Visitor& v, InputSettings& s) {
   v.field("id", "name in logs and saved states (virtio-input0, virtio-input1, ...)", s.id);
   v.field("kind", "what it is", s.kind);
@@ -305,6 +316,7 @@ void describe(Visitor& v, MachineConfig& s) {
   v.field("usb_devices", "USB tablets, mice and keyboards", s.usb_devices);
   v.field("inputs", "virtio tablets, mice and keyboards", s.inputs);
   v.field("vsock", "sockets between guest and host (vhost-vsock)", s.vsock);
+  v.field("filesystems", "folders of the host, served by vhost-user back-ends (virtio-fs)", s.filesystems);
   v.field("smbios", "what SMBIOS says of the system", s.smbios);
   v.field("clock", "the clocks of a pc", s.clock);
   v.field("debug_console", "bytes written to port 0x402 go to standard error", s.debug_console);

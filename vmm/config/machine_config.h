@@ -245,6 +245,17 @@ struct VsockSettings {
   VirtioSettings virtio;
 };
 
+// A folder of the host in the guest, served by a vhost-user back-end such as virtiofsd. Needs memory that is shared.
+struct FilesystemSettings {
+  std::string id;       // "fs0" when empty, by position
+  std::string tag;      // by which the guest mounts it
+  std::string socket;   // on which the back-end listens, or
+  int socket_fd = -1;   // a connection to it
+  uint32_t queues = 1;  // for requests; virtiofsd serves one
+  uint32_t queue_size = 128;
+  uint32_t slot = 0;
+};
+
 struct SmbiosSettings {
   std::string uuid;
   std::string manufacturer;
@@ -287,6 +298,7 @@ struct MachineConfig {
   std::vector<UsbDeviceSettings> usb_devices;
   std::vector<InputSettings> inputs;
   VsockSettings vsock;
+  std::vector<FilesystemSettings> filesystems;
   SmbiosSettings smbios;
   ClockSettings clock;
   bool debug_console = false;  // port 0x402, to standard error

@@ -374,6 +374,10 @@ ControlTarget::SaveProgress MachineTarget::save_progress() const {
 }
 
 void MachineTarget::save(const std::string& path, bool quit, Done done) {
+  if (const auto able = machine_.check_can_save(); !able) {  // before the guest stands still
+    done(able);
+    return;
+  }
   machine_.while_quiet([this, path](Done finished) { start_save(path, std::move(finished)); },
                        quit ? Machine::After::paused : Machine::After::as_before,
                        [this, quit, done = std::move(done)](const Result<void>& outcome) {

@@ -50,6 +50,7 @@ class MachineBuilder {
   [[nodiscard]] Result<void> add_hpet();
   [[nodiscard]] Result<void> add_parallels();
   [[nodiscard]] Result<void> add_vsock();
+  [[nodiscard]] Result<void> add_filesystems();
   void describe_platform(AcpiConfig& acpi) const;
   [[nodiscard]] Result<void> add_video();
   [[nodiscard]] Result<void> add_inputs();

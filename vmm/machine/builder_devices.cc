@@ -130,6 +130,7 @@ Result<void> MachineBuilder::create_devices() {
   TRY_VOID(add_video());
   TRY_VOID(add_small_virtio());
   TRY_VOID(add_vsock());
+  TRY_VOID(add_filesystems());
   TRY_VOID(add_nets());
   TRY_VOID(add_ide());
   return add_disks();

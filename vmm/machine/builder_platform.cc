@@ -1,5 +1,5 @@
 // What a board has besides buses and their devices: generation ID, notes of a crashed kernel, HPET, parallel ports; and the
-// sockets between guest and host.
+// sockets between guest and host, and folders of the host.
 #include <sys/random.h>
 
 #include "base/log.h"
@@ -74,6 +74,30 @@ Result<void> MachineBuilder::add_vsock() {
   spec.options.cid = config_.vsock.cid;
   spec.options.vhost = TRY(VhostVsock::create(Fd(config_.vsock.vhost_fd), config_.vsock.cid));
   return add(std::move(spec), config_.vsock.slot);
+}
+
+// Of the transport's features only those that the back-end can serve.
+Result<void> MachineBuilder::add_filesystems() {
+  for (const FilesystemSettings& filesystem : config_.filesystems) {
+    const std::string what = fmt::format("filesystem '{}'", filesystem.id);
+    Fd socket(filesystem.socket_fd);
+    if (!socket.valid()) {
+      socket = TRY_CONTEXT(VhostUser::connect(filesystem.socket), what);
+    }
+    FsSpec spec;
+    spec.options.id = filesystem.id;
+    spec.options.tag = filesystem.tag;
+    spec.options.queues = static_cast<uint16_t>(filesystem.queues);
+    spec.options.queue_size = static_cast<uint16_t>(filesystem.queue_size);
+    spec.options.backend = TRY(VhostUser::open(std::move(socket), what, *machine_.memory_, 1 + filesystem.queues));
+    const uint64_t served = spec.options.backend->features();
+    spec.transport = lodge::virtio_options(filesystem.id, config_.machine,
+                                           {.version = VirtioVersion::modern,
+                                            .event_index = (served & kVirtioEventIdx) != 0,
+                                            .indirect = (served & kVirtioIndirectDesc) != 0});
+    TRY_VOID(add(std::move(spec), filesystem.slot));
+  }
+  return {};
 }
 
 Result<void> MachineBuilder::add_generation_id() {

@@ -245,7 +245,16 @@ Result<void> Machine::load_boot_state() {
   return entry ? vcpus_.front()->vcpu().enter_kernel(*entry) : Result<void>{};
 }
 
+Result<void> Machine::check_can_save() const {
+  if (!config_.filesystems.empty()) {
+    return fail("the guest has filesystem '{}', whose back-end's open files cannot be saved; start the guest without it",
+                config_.filesystems.front().id);
+  }
+  return {};
+}
+
 Result<void> Machine::save(StateWriter& out) const {
+  TRY_VOID(check_can_save());
   for (const auto& vcpu : vcpus_) {
     if (!is_present(*vcpu)) {
       continue;

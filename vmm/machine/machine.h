@@ -109,6 +109,8 @@ class Machine {
   void remove_cpu(uint32_t index, Done done);
   // A non-maskable interrupt to every vCPU.
   [[nodiscard]] Result<void> inject_nmi() const;
+  // Error: why the guest cannot be saved with the devices that it has.
+  [[nodiscard]] Result<void> check_can_save() const;
   // Collects the state of everything but RAM; inside while_quiet only.
   [[nodiscard]] Result<void> save(StateWriter& out) const;
 

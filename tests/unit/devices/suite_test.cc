@@ -80,6 +80,9 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     spec.options.cid = 3;
     return spec;
   }
+  if (name == "virtio-fs") {
+    return FsSpec{transport("fs0", packed), {.id = "fs0", .tag = "home", .backend = {}}};
+  }
   if (name == "nor-flash") {
     NorFlashSpec spec;
     spec.options.base = 0xFFC0'0000;

@@ -134,7 +134,7 @@ TEST_CASE("what Lodge does not offer is refused with its place") {
     return error.detail;
   };
   CHECK(refused("<devices>\n<hostdev mode='subsystem'/></devices>") == "/domain/devices/hostdev (line 4) is not offered");
-  CHECK(refused("<devices><filesystem/></devices>") == "/domain/devices/filesystem (line 3) is not offered");
+  CHECK(refused("<devices><smartcard/></devices>") == "/domain/devices/smartcard (line 3) is not offered");
   CHECK(refused("<devices><disk type='network'/></devices>") ==
         "/domain/devices/disk/@type (line 3): 'network' is not offered; it must be one of file, block, volume");
   CHECK(refused("<devices><disk device='lun'/></devices>").starts_with("/domain/devices/disk/@device (line 3): 'lun'"));

@@ -247,6 +247,32 @@ TEST_CASE("what a board has besides is for the machines that have it, and sound"
   CHECK_FALSE(validate(parsed({"--vsock", "cid=3,version=transitional"})));
 }
 
+TEST_CASE("a filesystem needs a tag, a back-end and memory that is shared") {
+  const std::string memfd = "64,backing=memfd";
+  const auto with = [&](const std::string& fs) { return parsed({"--memory", memfd, "--fs", fs}); };
+  MachineConfig config =
+      parsed({"--memory", memfd, "--fs", "home,socket=/s", "--fs", "tag=data,socket=/t,queues=3", "--net", "none"});
+  CHECK(validate(config));
+  REQUIRE(complete(config));
+  CHECK(config.filesystems[0].tag == "home");
+  CHECK(config.filesystems[0].id == "fs0");
+  CHECK(config.filesystems[0].slot == 1);
+  CHECK(config.filesystems[1].id == "fs1");
+  CHECK(config.filesystems[1].queues == 3);
+  CHECK(config.nets[0].slot == 3);
+  CHECK(validate(with("tag=" + std::string(36, 'x') + ",socket=/s")));
+  CHECK_FALSE(validate(with("tag=" + std::string(37, 'x') + ",socket=/s")));
+  CHECK_FALSE(validate(with("socket=/s")));
+  CHECK_FALSE(validate(with("tag=home")));
+  CHECK(validate(with("tag=home,socket_fd=9")));
+  CHECK_FALSE(validate(with("home,socket=/s,queue_size=100")));
+  CHECK_FALSE(validate(parsed({"--memory", memfd, "--fs", "a,socket=/s", "--fs", "a,socket=/t"})));
+  const auto anonymous = validate(parsed({"--fs", "home,socket=/s"}));
+  REQUIRE_FALSE(anonymous);
+  CHECK(anonymous.error().message.find("backing=memfd") != std::string::npos);
+  CHECK_FALSE(validate(parsed({"--memory", memfd, "--fs", "home,socket=/s", "--restore", "/f"})));
+}
+
 TEST_CASE("a GUID lies in memory with its first three numbers turned") {
   const auto guid = parse_guid("01234567-89ab-cdef-0123-456789abcdef");
   REQUIRE(guid);
