@@ -15,7 +15,7 @@ KEY_A, KEY_LEFTSHIFT, KEY_KPENTER = 30, 42, 96
 def monitor(tmp_path):
     """A screen of 640 x 400, which is black."""
     fake = FakeMonitor(str(tmp_path), 640, 400)
-    until(lambda: os.path.exists(fake.path), "lodge-vnc listens")
+    until(fake.listens, "lodge-vnc listens")
     yield fake
     if fake.process.poll() is None:
         fake.close()
