@@ -24,6 +24,7 @@ Result<void> IdeChannel::load(const IdeChannelState& saved) {
   const Lock lock(mutex_);
   state_ = saved;
   update_interrupt();
+  state_.master_status = saved.master_status;  // the interrupt is no new one
   return {};
 }
 
@@ -36,7 +37,11 @@ void IdeChannel::update_interrupt() {
   if (std::exchange(level_, level) != level) {
     irq_.set(level);
   }
-  if (drive != nullptr && drive->expects_data() && on_expected_data) {
+  tell_expected_data();
+}
+
+void IdeChannel::tell_expected_data() {
+  if (on_expected_data && selected() != nullptr && selected()->expects_data()) {
     on_expected_data();
   }
 }
@@ -494,7 +499,7 @@ void IdeChannel::resume() {
     for (Seat& seat : seats_) {
       seat.halted = false;
     }
-    update_interrupt();
+    tell_expected_data();
   }
   wake();
 }

@@ -82,6 +82,7 @@ class IdeChannel {
   };
   [[nodiscard]] IdeDrive* selected() const REQUIRES(mutex_) { return drives_[state_.selected].get(); }
   void update_interrupt() REQUIRES(mutex_);
+  void tell_expected_data() REQUIRES(mutex_);
   void start_command(uint8_t code) REQUIRES(mutex_);
   void wake();
   void work();  // on the loop

@@ -296,6 +296,21 @@ TEST_CASE("ata_errors_are_reported_or_wait_for_a_person") {
   }
 }
 
+TEST_CASE("ata_interrupt_that_waits_at_a_save_is_no_new_one_for_the_bus_master") {
+  IdeBench bench;
+  bench.command(kDisk, 0x40, 0, 1);  // its status is not read
+  REQUIRE(bench.machine.run_until([&] { return (bench.master_status(0) & 4) != 0; }));
+  bench.machine.out(IdeBench::kMaster + 2, 4);  // the driver has seen it here
+  REQUIRE((bench.master_status(0) & 4) == 0);
+  bench.quiesce();
+  const StateBytes saved = bench.save();
+  const auto reader = must(StateReader::parse(saved));
+  IdeBench second(&reader);
+  CHECK((second.master_status(0) & 4) == 0);
+  CHECK(second.machine.lines[14].level);
+  CHECK(second.save() == saved);
+}
+
 TEST_CASE("ata_transfer_goes_on_after_a_save_in_its_middle") {
   IdeBench bench;
   const auto data = pattern(200 * 512, 11);
