@@ -8,6 +8,7 @@
 #include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/host/offered.h"
+#include "libvirt-driver/xml/addresses.h"
 #include "libvirt-driver/xml/describe.h"
 #include "libvirt-driver/xml/each_device.h"
 
@@ -110,7 +111,7 @@ bool is_ide_controller(const T& device) {
 template <class T>
 bool is_piix_usb(const T& device) {
   if constexpr (std::is_same_v<T, DomainController>) {
-    return device.type == ControllerType::usb && device.model == "piix3-uhci";
+    return is_piix_uhci(device);
   }
   return false;
 }

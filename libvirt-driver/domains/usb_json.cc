@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "libvirt-driver/domains/device_json.h"
+#include "libvirt-driver/xml/addresses.h"
 #include "libvirt-driver/xml/describe.h"
 
 namespace lodge {
@@ -11,26 +12,23 @@ namespace {
 
 constexpr uint32_t kMostPorts = 15;  // which an xHCI controller has, too, when none are asked for
 constexpr uint32_t kUhciPorts = 2;
-constexpr PciAddress kUhciPlace{.slot = 1, .function = 2};  // a part of the chipset
-
-bool is_uhci(const DomainController& controller) { return controller.model == "piix3-uhci"; }
 
 uint32_t ports_of(const DomainController& controller) {
-  return is_uhci(controller) ? kUhciPorts : std::min(controller.ports.value_or(kMostPorts), kMostPorts);
+  return is_piix_uhci(controller) ? kUhciPorts : std::min(controller.ports.value_or(kMostPorts), kMostPorts);
 }
 
 Answer<void> check_controller(const DomainController& controller) {
-  if (controller.model != "qemu-xhci" && !is_uhci(controller)) {
+  if (controller.model != "qemu-xhci" && !is_piix_uhci(controller)) {
     return unsupported(
         "/domain/devices/controller[@type='usb']/@model",
         fmt::format("this version of Lodge has USB controllers of models 'qemu-xhci' and 'piix3-uhci', not '{}'",
                     controller.model));
   }
   const auto* const at = controller.address ? std::get_if<PciAddress>(&*controller.address) : nullptr;
-  if (is_uhci(controller) && at != nullptr &&
-      (at->domain != 0 || at->bus != 0 || at->slot != kUhciPlace.slot || at->function != kUhciPlace.function)) {
+  if (is_piix_uhci(controller) && at != nullptr &&
+      (at->domain != 0 || at->bus != 0 || at->slot != kPiixUhciPlace.slot || at->function != kPiixUhciPlace.function)) {
     return unsupported("/domain/devices/controller[@type='usb']/address",
-                       fmt::format("the USB controller of model 'piix3-uhci' is at {}", to_string(kUhciPlace)));
+                       fmt::format("the USB controller of model 'piix3-uhci' is at {}", to_string(kPiixUhciPlace)));
   }
   return {};
 }
@@ -96,8 +94,9 @@ void add_usb(Json& machine, const DomainConfig& config) {
   if (controller == nullptr) {
     return;
   }
-  Json usb{{"enabled", true}, {"model", is_uhci(*controller) ? "piix3-uhci" : "xhci"}, {"ports", ports_of(*controller)}};
-  if (!is_uhci(*controller)) {
+  Json usb{
+      {"enabled", true}, {"model", is_piix_uhci(*controller) ? "piix3-uhci" : "xhci"}, {"ports", ports_of(*controller)}};
+  if (!is_piix_uhci(*controller)) {
     add_slot(usb, *controller);
   }
   machine["usb"] = usb;

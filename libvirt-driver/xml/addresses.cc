@@ -84,6 +84,10 @@ uint32_t ports_of(const DomainController& usb) {
 
 }  // namespace
 
+bool is_piix_uhci(const DomainController& controller) {
+  return controller.type == ControllerType::usb && controller.model == "piix3-uhci";
+}
+
 DomainController* find_controller(DomainConfig& config, ControllerType type, uint32_t index) {
   const auto it = std::ranges::find_if(config.devices.controllers, [&](const DomainController& controller) {
     return controller.type == type && controller.index == index;

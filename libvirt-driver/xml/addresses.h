@@ -12,6 +12,10 @@ namespace lodge {
 [[nodiscard]] Answer<void> assign_usb_ports(DomainConfig& config);
 [[nodiscard]] Answer<void> assign_pci_addresses(DomainConfig& config);
 
+// A USB controller that is a part of the chipset, and where it is then.
+[[nodiscard]] bool is_piix_uhci(const DomainController& controller);
+inline constexpr PciAddress kPiixUhciPlace{.slot = 1, .function = 2};
+
 // The controller, or nullptr.
 [[nodiscard]] DomainController* find_controller(DomainConfig& config, ControllerType type, uint32_t index);
 // The controller, made if it was not there.

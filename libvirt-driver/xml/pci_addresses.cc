@@ -21,10 +21,6 @@ bool is_pci_root(const DomainController& controller) {
   return controller.type == ControllerType::pci && (controller.model == "pci-root" || controller.model == "pcie-root");
 }
 
-bool is_piix_uhci(const DomainController& controller) {
-  return controller.type == ControllerType::usb && controller.model == "piix3-uhci";
-}
-
 // Does the device sit on a PCI bus?
 template <class T>
 bool is_pci(const T& device) {
@@ -191,7 +187,7 @@ Answer<void> assign_pci_addresses(DomainConfig& config) {
       if (device.type == ControllerType::ide) {
         usual = PciAddress{.slot = kChipset, .function = 1};
       } else if (is_piix_uhci(device)) {
-        usual = PciAddress{.slot = kChipset, .function = 2};
+        usual = kPiixUhciPlace;
       }
     }
     if (usual && slots.take_exactly(*usual)) {

@@ -30,14 +30,6 @@ std::optional<Uuid> parse_uuid(std::string_view text) {
   return digits == 2 * uuid.size() ? std::optional(uuid) : std::nullopt;
 }
 
-std::string print_uuid(const Uuid& uuid) {
-  std::string text;
-  for (size_t i = 0; i < uuid.size(); ++i) {
-    text += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-  }
-  return text;
-}
-
 Uuid random_uuid(std::array<uint8_t, 16> bytes) {
   bytes[6] = static_cast<uint8_t>((bytes[6] & 0x0f) | 0x40);
   bytes[8] = static_cast<uint8_t>((bytes[8] & 0x3f) | 0x80);

@@ -46,31 +46,17 @@ class Bench {
     card_->resume();
     return true;
   }
-  void turn_until(const bool& done) {
-    for (int turns = 0; turns < 20000; ++turns) {
-      if (done) {
-        return;
-      }
-      machine_.control->run_once(std::chrono::milliseconds(1));
-    }
-    require(false);  // it hangs
-  }
-  void come_to_rest() {
-    bool done = false;
-    card_->quiesce([&done] { done = true; });
-    turn_until(done);
-  }
   void quiesce() {
     if (!card_) {
       return;
     }
-    come_to_rest();
+    come_to_rest(*card_);
     machine_.turn(4);
     machine_.root->unplug({3, 0});
     card_.reset();
   }
   void save_and_restore() {
-    come_to_rest();
+    come_to_rest(*card_);
     const StateReader saved = fuzz::saved(*card_);
     quiesce();
     require(make(&saved));

@@ -55,29 +55,16 @@ class Bench {
     raw.lock = false;
     return std::move(*open_raw(std::move(raw)));
   }
-  void turn_until(const bool& done) {
-    for (int turns = 0; turns < 20000; ++turns) {
-      if (done) {
-        return;
-      }
-      machine_.control->run_once(std::chrono::milliseconds(1));
-    }
-    require(false);  // it hangs
-  }
   void quiesce() {
     if (!floppy_) {
       return;
     }
-    bool done = false;
-    floppy_->quiesce([&done] { done = true; });
-    turn_until(done);
+    come_to_rest(*floppy_);
     machine_.turn(4);
     floppy_.reset();
   }
   void save_and_restore() {
-    bool done = false;
-    floppy_->quiesce([&done] { done = true; });
-    turn_until(done);
+    come_to_rest(*floppy_);
     const StateReader saved = fuzz::saved(*floppy_);
     const StateBytes before = fuzz::bytes(*floppy_);
     machine_.turn(4);

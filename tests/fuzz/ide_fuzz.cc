@@ -58,30 +58,17 @@ class Bench {
     raw.lock = false;
     return std::move(*open_raw(std::move(raw)));
   }
-  void turn_until(const bool& done) {
-    for (int turns = 0; turns < 20000; ++turns) {
-      if (done) {
-        return;
-      }
-      machine_.control->run_once(std::chrono::milliseconds(1));
-    }
-    require(false);  // it hangs
-  }
   void quiesce() {
     if (!ide_) {
       return;
     }
-    bool done = false;
-    ide_->quiesce([&done] { done = true; });
-    turn_until(done);
+    come_to_rest(*ide_);
     machine_.turn(4);
     machine_.root->unplug({1, 0});
     ide_.reset();
   }
   void save_and_restore() {
-    bool done = false;
-    ide_->quiesce([&done] { done = true; });
-    turn_until(done);
+    come_to_rest(*ide_);
     const StateReader saved = fuzz::saved(*ide_);
     const StateBytes before = fuzz::bytes(*ide_);
     machine_.turn(4);
@@ -106,9 +93,7 @@ class Bench {
     state.heads = in_.take<uint8_t>();
     state.sectors = in_.take<uint8_t>();
     state.multiple = in_.take<uint8_t>();
-    bool done = false;
-    ide_->quiesce([&done] { done = true; });
-    turn_until(done);
+    come_to_rest(*ide_);
     // A drive that takes it must work on with it.
     const auto found = ide_->drives().at(in_.take<uint8_t>() % 3);
     (void)found.drive().load(state);

@@ -95,26 +95,18 @@ class Bench {
     }
     out(kCommand, kCmdRun);
   }
-  void come_to_rest() {
-    bool done = false;
-    controller_->quiesce([&done] { done = true; });
-    for (int turns = 0; turns < 20000 && !done; ++turns) {
-      machine_.control->run_once(std::chrono::milliseconds(1));
-    }
-    require(done);  // else it hangs
-  }
   void quiesce() {
     if (!controller_) {
       return;
     }
-    come_to_rest();
+    come_to_rest(*controller_);
     machine_.turn(4);
     machine_.root->unplug({3, 0});
     tablet_ = {};
     controller_.reset();
   }
   void save_and_restore() {
-    come_to_rest();
+    come_to_rest(*controller_);
     const StateReader saved = fuzz::saved(*controller_);
     quiesce();
     require(make(&saved));

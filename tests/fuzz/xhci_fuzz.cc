@@ -98,32 +98,18 @@ class Bench {
     out(kRuntime + kIman, kImanEnabled);
     operational(kUsbCmd, kCmdRun | kCmdInterrupts);
   }
-  void turn_until(const bool& done) {
-    for (int turns = 0; turns < 20000; ++turns) {
-      if (done) {
-        return;
-      }
-      machine_.control->run_once(std::chrono::milliseconds(1));
-    }
-    require(false);  // it hangs
-  }
-  void come_to_rest() {
-    bool done = false;
-    controller_->quiesce([&done] { done = true; });
-    turn_until(done);
-  }
   void quiesce() {
     if (!controller_) {
       return;
     }
-    come_to_rest();
+    come_to_rest(*controller_);
     machine_.turn(4);
     machine_.root->unplug({3, 0});
     hids_ = {};
     controller_.reset();
   }
   void save_and_restore() {
-    come_to_rest();
+    come_to_rest(*controller_);
     const StateReader saved = fuzz::saved(*controller_);
     quiesce();
     require(make(&saved));

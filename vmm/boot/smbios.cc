@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "base/uuid.h"
 #include "vmm/boot/layout.h"
 
 namespace lodge {
@@ -97,10 +98,8 @@ void add_system(std::vector<std::byte>& table, const SmbiosConfig& config) {
   constexpr uint8_t kWakeUpPowerSwitch = 6;
   Structure system(1, kSystemHandle);
   system.text(config.manufacturer).text(config.product).text(config.version).text(config.serial);
-  // The first three fields of a UUID are little-endian since SMBIOS 2.6.
-  constexpr std::array<size_t, 16> kOrder{3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
-  for (const size_t i : kOrder) {
-    system.u8(config.uuid[i]);
+  for (const uint8_t byte : memory_order(config.uuid)) {
+    system.u8(byte);
   }
   system.u8(kWakeUpPowerSwitch).text(config.sku).text(config.family);
   system.finish(table);

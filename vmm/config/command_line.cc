@@ -5,8 +5,8 @@
 #include <map>
 
 #include "base/fd.h"
+#include "base/uuid.h"
 #include "vmm/config/complete.h"
-#include "vmm/config/guid.h"
 #include "vmm/config/json.h"
 #include "vmm/config/options.h"
 

@@ -1,4 +1,5 @@
 #include "vmm/control/machine_target.h"
+#include "base/uuid.h"
 
 #include <algorithm>
 #include <ctime>
@@ -10,7 +11,6 @@
 #include "devices/virtio/console/device.h"
 #include "vmm/config/complete.h"
 #include "vmm/config/fields.h"
-#include "vmm/config/guid.h"
 #include "vmm/config/json.h"
 
 namespace lodge {
@@ -183,7 +183,7 @@ std::optional<ControlTarget::GenerationId> MachineTarget::generation_id() const 
   if (device == nullptr) {
     return std::nullopt;
   }
-  return GenerationId{print_guid(memory_order(device->generation())), device->address()};
+  return GenerationId{print_uuid(memory_order(device->generation())), device->address()};
 }
 
 std::optional<ControlTarget::CoreInfo> MachineTarget::core_info() const {

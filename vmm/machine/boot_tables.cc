@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "base/hex.h"
+#include "base/uuid.h"
 #include "vmm/boot/layout.h"
 #include "vmm/config/complete.h"
 
@@ -14,19 +14,6 @@ constexpr uint32_t kNeverReboot = UINT32_MAX;  // etc/boot-fail-wait
 constexpr uint16_t kFirstSerialPort = 0x3F8;
 constexpr size_t kSetupSectorsAt = 0x1F1;  // Linux: how much of a bzImage is its real-mode part
 constexpr size_t kSector = 512;
-
-std::array<uint8_t, 16> parse_uuid(std::string_view text) {
-  std::array<uint8_t, 16> uuid{};
-  size_t digit = 0;
-  for (const char c : text) {
-    const int value = hex_digit(c);
-    if (value >= 0 && digit < 32) {
-      uuid[digit / 2] = static_cast<uint8_t>((uuid[digit / 2] << 4) | value);
-      ++digit;
-    }
-  }
-  return uuid;
-}
 
 std::vector<std::byte> bytes_with_end(std::string_view text) {
   const auto bytes = bytes_of(text);
@@ -73,7 +60,7 @@ void add_kernel(FwCfgItems& items, const MachineConfig& config, const FirmwareEx
 
 SmbiosConfig smbios_config(const MachineConfig& config, const Topology& topology) {
   SmbiosConfig smbios;
-  smbios.uuid = parse_uuid(config.smbios.uuid);
+  smbios.uuid = parse_guid(config.smbios.uuid).value_or(Uuid{});
   smbios.ram_size = config.memory.size_mib * kMiB;
   smbios.sockets = topology.sockets;
   smbios.cores_per_socket = topology.dies * topology.cores;

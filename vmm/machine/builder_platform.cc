@@ -3,8 +3,8 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/uuid.h"
 #include "vmm/boot/layout.h"
-#include "vmm/config/guid.h"
 #include "vmm/machine/builder.h"
 #include "vmm/machine/device_specs.h"
 #include "vmm/machine/layout.h"
@@ -101,7 +101,7 @@ Result<void> MachineBuilder::add_filesystems() {
 }
 
 Result<void> MachineBuilder::add_generation_id() {
-  Guid guid{};
+  Uuid guid{};
   if (config_.vmgenid == "auto") {
     if (::getrandom(guid.data(), guid.size(), 0) != static_cast<ssize_t>(guid.size())) {
       return fail_errno(errno, "make a generation ID");

@@ -52,7 +52,7 @@ void CoalescedWrites::flush(Bus::Reader& ports, uint32_t vcpu) {
 }
 
 void CoalescedWrites::expect() {
-  if (!looks_.exchange(true)) {
+  if (!looks_.load() && !looks_.exchange(true)) {  // with each word of data: mostly somebody looks already
     control_.post([this, alive = alive_] {
       if (*alive) {
         pause_ = kSoon;

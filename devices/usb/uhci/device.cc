@@ -14,7 +14,6 @@ constexpr uint16_t kLegacySupport = 0xC0;
 constexpr uint8_t kUsb10 = 0x10;
 constexpr uint8_t kRegistersBar = 4;
 constexpr size_t kMostControl = 0x10000;
-constexpr std::chrono::milliseconds kFrameTime{1};
 constexpr uint32_t kQuiet = 64;       // frames, after which
 constexpr uint32_t kQuietFrames = 8;  // are looked at together
 

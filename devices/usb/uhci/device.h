@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -47,6 +48,7 @@ class Uhci final : public Device, public PciFunction, public UsbController {
 
  private:
   using Clock = EventLoop::Clock;
+  static constexpr std::chrono::milliseconds kFrameTime{1};
   class Port final : public UsbPort {
    public:
     explicit Port(Uhci& owner) : owner_(owner) {}

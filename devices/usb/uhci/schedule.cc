@@ -9,7 +9,6 @@ using namespace uhci;  // NOLINT(google-build-using-namespace): the names of the
 
 namespace {
 
-constexpr std::chrono::milliseconds kFrameTime{1};
 constexpr int kMostFrames = 16;         // of those that are due; others pass without being looked at
 constexpr int kMostLinks = 512;         // of one frame
 constexpr uint32_t kFrameBytes = 1500;  // what 12 Mbit/s carry

@@ -1,9 +1,9 @@
 #include "vmm/config/complete.h"
+#include "base/uuid.h"
 
 #include <catch2/catch.hpp>
 
 #include "vmm/config/command_line.h"
-#include "vmm/config/guid.h"
 #include "vmm/config/json.h"
 
 namespace lodge {
@@ -277,9 +277,9 @@ TEST_CASE("a GUID lies in memory with its first three numbers turned") {
   const auto guid = parse_guid("01234567-89ab-cdef-0123-456789abcdef");
   REQUIRE(guid);
   CHECK(memory_order(*guid) ==
-        Guid{0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef});
+        Uuid{0x67, 0x45, 0x23, 0x01, 0xab, 0x89, 0xef, 0xcd, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef});
   CHECK(memory_order(memory_order(*guid)) == *guid);
-  CHECK(print_guid(*guid) == "01234567-89ab-cdef-0123-456789abcdef");
+  CHECK(print_uuid(*guid) == "01234567-89ab-cdef-0123-456789abcdef");
 }
 
 }  // namespace lodge

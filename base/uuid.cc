@@ -1,4 +1,4 @@
-#include "vmm/config/guid.h"
+#include "base/uuid.h"
 
 #include <fmt/core.h>
 
@@ -8,14 +8,14 @@
 
 namespace lodge {
 
-std::optional<Guid> parse_guid(std::string_view text) {
+std::optional<Uuid> parse_guid(std::string_view text) {
   constexpr size_t kDigits = 32;
   constexpr size_t kWithDashes = 36;
   const bool dashes = text.size() == kWithDashes;
   if (!dashes && text.size() != kDigits) {
     return std::nullopt;
   }
-  Guid guid{};
+  Uuid uuid{};
   size_t digit = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     if (dashes && (i == 8 || i == 13 || i == 18 || i == 23)) {
@@ -28,22 +28,22 @@ std::optional<Guid> parse_guid(std::string_view text) {
     if (value < 0) {
       return std::nullopt;
     }
-    guid.at(digit / 2) = static_cast<uint8_t>((guid.at(digit / 2) << 4) | value);
+    uuid.at(digit / 2) = static_cast<uint8_t>((uuid.at(digit / 2) << 4) | value);
     ++digit;
   }
-  return guid;
+  return uuid;
 }
 
-std::string print_guid(const Guid& guid) {
+std::string print_uuid(const Uuid& uuid) {
   std::string text;
-  for (size_t i = 0; i < guid.size(); ++i) {
-    text += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", guid.at(i));
+  for (size_t i = 0; i < uuid.size(); ++i) {
+    text += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid.at(i));
   }
   return text;
 }
 
-Guid memory_order(const Guid& guid) {
-  Guid turned = guid;
+Uuid memory_order(const Uuid& uuid) {
+  Uuid turned = uuid;
   std::reverse(turned.begin(), turned.begin() + 4);
   std::reverse(turned.begin() + 4, turned.begin() + 6);
   std::reverse(turned.begin() + 6, turned.begin() + 8);
