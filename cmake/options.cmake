@@ -1,8 +1,11 @@
 # Compiler and linker settings for every target, and the one way to declare a layer.
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Clones share what they compile: paths count from the source folder. The rest lets it keep what is made with precompiled headers.
+  set(ccache ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_ABSSTDERR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${ccache})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${ccache})
 endif()
 
 find_program(MOLD mold)
@@ -55,6 +58,21 @@ find_path(SPDLOG_INCLUDE spdlog/logger.h REQUIRED)
 find_library(LIBURING_STATIC NAMES liburing.a REQUIRED)
 find_library(EXPAT_STATIC NAMES libexpat.a REQUIRED)
 
+# Headers of libraries that most files want. Each file includes what it uses all the same (clang-tidy reads them without); compiled once,
+# they take half of the build's time away.
+set(LODGE_STANDARD_HEADERS
+    <algorithm> <array> <atomic> <charconv> <chrono> <cstring> <deque> <expected> <functional> <map> <memory> <mutex> <optional> <set>
+    <span> <string> <string_view> <thread> <unordered_map> <utility> <variant> <vector> <fmt/core.h>)
+
+# lodge_precompile(TARGET OWNER HEADERS...): TARGET starts with these headers, which OWNER, compiled the same way, has compiled.
+function(lodge_precompile target owner)
+  if(target STREQUAL owner)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  else()
+    target_precompile_headers(${target} REUSE_FROM ${owner})
+  endif()
+endfunction()
+
 # lodge_layer(NAME SEES...): a static library of all *.cc below this folder (main.cc and LODGE_LAYER_APART apart) that may use the layers it SEES.
 function(lodge_layer name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
@@ -71,4 +89,7 @@ function(lodge_layer name)
   add_library(lodge_${name} STATIC ${sources})
   target_include_directories(lodge_${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(lodge_${name} PUBLIC ${ARGN})
+  if(NOT name STREQUAL "libvirt-driver")  # it has more of them
+    lodge_precompile(lodge_${name} lodge_base ${LODGE_STANDARD_HEADERS})
+  endif()
 endfunction()

@@ -102,7 +102,7 @@ std::string_view auth_name(AuthKind kind) {
 
 std::string_view source_name(HostUuidSource source) { return source == HostUuidSource::smbios ? "smbios" : "machine-id"; }
 
-std::string quoted(std::string_view text) { return fmt::format("\"{}\"", text); }
+std::string in_quotes(std::string_view text) { return fmt::format("\"{}\"", text); }
 
 Result<std::string> text_of(std::string_view key, const ConfValue& value) {
   if (const auto* text = std::get_if<std::string>(&value)) {
@@ -206,27 +206,27 @@ struct Printer {
 
   std::string operator()(const BoolKey& kind) const { return config.*kind.member ? "1" : "0"; }
   std::string operator()(const NumberKey& kind) const { return fmt::format("{}", config.*kind.member); }
-  std::string operator()(const TextKey& kind) const { return quoted(config.*kind.member); }
+  std::string operator()(const TextKey& kind) const { return in_quotes(config.*kind.member); }
   std::string operator()(const ModeKey& kind) const { return fmt::format("\"{:04o}\"", config.*kind.member); }
-  std::string operator()(const AuthKey& kind) const { return quoted(auth_name(config.*kind.member)); }
+  std::string operator()(const AuthKey& kind) const { return in_quotes(auth_name(config.*kind.member)); }
   std::string operator()(const ListKey& kind) const {
     std::string out;
     for (const std::string& item : (config.*kind.member).value_or(std::vector<std::string>{})) {
-      out += (out.empty() ? "[ " : ", ") + quoted(item);
+      out += (out.empty() ? "[ " : ", ") + in_quotes(item);
     }
     return out.empty() ? out : out + " ]";
   }
   std::string operator()(const HostUuidKey&) const {
-    return config.host_uuid ? quoted(uuid_text(*config.host_uuid)) : std::string();
+    return config.host_uuid ? in_quotes(uuid_text(*config.host_uuid)) : std::string();
   }
-  std::string operator()(const HostUuidSourceKey&) const { return quoted(source_name(config.host_uuid_source)); }
+  std::string operator()(const HostUuidSourceKey&) const { return in_quotes(source_name(config.host_uuid_source)); }
   std::string operator()(const LogOutputsKey&) const {
     std::string out;
     for (const LogOutput& output : config.log_outputs) {
       out += out.empty() ? "" : " ";
       out += fmt::format("{}:{}", output.level, output.path.empty() ? "stderr" : "file:" + output.path);
     }
-    return quoted(out);
+    return in_quotes(out);
   }
 };
 

@@ -1,7 +1,7 @@
 """clang-tidy 19 with the checks of .clang-tidy, over every source file of the product.
 
-LINT_TIDY=changed looks only at files that differ from the last commit; LINT_TIDY=recent at those that the last RECENT steps of
-the history have touched, and for a header at the file of its name or one that includes it, without the analyzer, which takes most of
+LINT_TIDY=changed looks only at files that differ from the last commit; LINT_TIDY=recent at those that the last steps of the
+history (RECENT in __init__.py) have touched, and for a header at the file of its name or one that includes it, without the analyzer, which takes most of
 the time: what continuous integration does; LINT_TIDY=deep lets the analyzer follow paths as far as its own limits go, at three times
 the time. LINT_JOBS: how many run at once.
 What was found in a file is kept in build/lint-cache until the file, a project header it includes, its compile command or .clang-tidy
@@ -17,12 +17,10 @@ import re
 import shlex
 import subprocess
 
-from checks import tracked
+from checks import MODE, changed_recently, tracked
 
 CACHE = "build/lint-cache"
-MODE = os.environ.get("LINT_TIDY", "")
 GROUP = 8  # files
-RECENT = 20  # commits and merges
 HEADERS = r"((base|devices|migration|vmm)/.*\.h|\.cc)$"  # as in .clang-tidy; a group's files count as headers
 COMMAND = ["clang-tidy-19", "--quiet", "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-error"]
 if MODE != "deep":  # the analyzer's own limit is 225000 states of one function, and most of the time goes there
@@ -55,11 +53,12 @@ class Cache:
         return self.includes[path]
 
     def flags(self, path):
-        """How it is compiled, without the names of files."""
+        """How it is compiled, without the names of files; precompiled headers are another compiler's."""
         words = shlex.split(self.commands.get(str(self.tree / path), "c++ -std=c++23"))[1:]
-        if words and not words[0].startswith("-"):
-            words = words[1:]  # the compiler, behind a cache of compilations
-        return [word for i, word in enumerate(words) if word not in ("-c", "-o") and words[i - 1] not in ("-c", "-o")]
+        while words and not words[0].startswith("-"):
+            words = words[1:]  # the compiler, behind a cache of compilations and its settings
+        named = ("-c", "-o", "-include")
+        return [w for i, w in enumerate(words) if w not in (*named, "-Winvalid-pch") and words[i - 1] not in named]
 
     def seen(self, path):
         """The file and all of the project that it includes."""
@@ -140,7 +139,7 @@ def file_of(line):
 
 def tidy_one(cache, path):
     entry = cache.entry(path)
-    found = sorted(look_at(cache, ["-p", "build/release", path], path))
+    found = sorted(look_at(cache, [path, "--", *cache.flags(path)], path))
     cache.keep(path, entry, found)
     return found
 
@@ -168,10 +167,8 @@ def tidy(cache, paths):
 
 def recent(cache, files):
     """Those that have changed in the last steps, and one for each header that has; all of them when the history is shorter."""
-    command = ["git", "diff", "--name-only", f"HEAD~{RECENT}"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    changed = set(done.stdout.split())
-    if done.returncode != 0 or ".clang-tidy" in changed:
+    changed = changed_recently()
+    if changed is None or ".clang-tidy" in changed:
         return files
     chosen = {path for path in files if path in changed}
     for header in sorted(path for path in changed if path.endswith(".h")):

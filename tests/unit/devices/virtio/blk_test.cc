@@ -247,7 +247,7 @@ TEST_CASE("blk_answers_its_serial_number") {
   options.serial = "LODGE-SERIAL";
   Disk disk(raw(file.path), std::move(options));
   CHECK(disk.run(VIRTIO_BLK_T_GET_ID, 0, {{disk.data, 20, true}}) == VIRTIO_BLK_S_OK);
-  CHECK(disk.driver->get(disk.data, 20) == std::string("LODGE-SERIAL") + std::string(8, '\0'));
+  CHECK(disk.driver->get(disk.data, 20) == std::string("LODGE-SERIAL\0\0\0\0\0\0\0\0", 20));
   CHECK(disk.run(VIRTIO_BLK_T_GET_ID, 0, {{disk.data, 4, true}}) == VIRTIO_BLK_S_OK);
 }
 

@@ -125,6 +125,12 @@ std::function<void(FakeAgent::Line&)> honest(std::function<bool(FakeAgent::Line&
   };
 }
 
+std::string line_of(size_t count, char what) {
+  std::string line(count, what);
+  line.push_back('\n');
+  return line;
+}
+
 }  // namespace
 
 TEST_CASE("one connection serves all commands of a run") {
@@ -142,7 +148,7 @@ TEST_CASE("what an agent says before its echo does not matter") {
                std::string("{\"return\": {\"half"), std::string("\xFF{\"return\": 1}\n"), std::string("\xFF\xFF\n\n\xFF"),
                std::string(size_t{20} << 20, 'x'),
                std::string("{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\n"),
-               std::string(100000, '[') + "\n");
+               line_of(100000, '['));
   FakeAgent agent([&](FakeAgent::Line& line) {
     line.write(rubbish);
     honest()(line);
@@ -155,7 +161,7 @@ TEST_CASE("what an agent says before its echo does not matter") {
 TEST_CASE("a bad answer is an error, and the next command gets its own") {
   const std::string bad =
       GENERATE(std::string("nonsense\n"), std::string("[]\n"), std::string("{}\n"), std::string("5\n"),
-               std::string("{\"error\": 5}\n"), std::string(size_t{20} << 20, 'x'), std::string(100000, '{') + "\n");
+               std::string("{\"error\": 5}\n"), std::string(size_t{20} << 20, 'x'), line_of(100000, '{'));
   FakeAgent agent(honest([&](FakeAgent::Line& line, const std::string& name) {
     if (name == "bad") {
       line.write(bad);
