@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <chrono>
+#include <thread>
 
 #include "base/log.h"
 #include "libvirt-driver/domains/display_change.h"
@@ -15,6 +17,10 @@ namespace {
 
 // A guest that ends takes its server with it, which may be seen first.
 constexpr int kGuestEndPatience = 300;  // ms
+
+// io_uring lets go of a server's sockets a moment after its end.
+constexpr std::chrono::milliseconds kPortPatience(1000);
+constexpr std::chrono::milliseconds kPortPause(20);
 
 struct Channel {
   Fd monitor;
@@ -35,6 +41,18 @@ Json password_json(const DisplayPassword& wanted) {
     json["expires"] = *wanted.expires;
   }
   return json;
+}
+
+// As open_display, at ports that a server which has ended had.
+Answer<DisplayFiles> open_display_again(DomainConfig& live, const std::string& folder, const DisplayOptions& options) {
+  const auto patience = std::chrono::steady_clock::now() + kPortPatience;
+  while (true) {
+    auto files = open_display(live, folder, options);
+    if (files || std::chrono::steady_clock::now() > patience) {
+      return files;
+    }
+    std::this_thread::sleep_for(kPortPause);
+  }
 }
 
 std::vector<Fd> only(Fd fd) {
@@ -154,7 +172,7 @@ void Driver::restart_display(const DomainPtr& domain, const std::shared_ptr<Run>
   const auto start = [&]() -> Answer<void> {
     DomainConfig live = *view.live;
     live.devices.graphics.front().autoport = YesNo::no;  // where people know it to be
-    DisplayFiles files = TRY(open_display(live, run->folder, options_.display));
+    DisplayFiles files = TRY(open_display_again(live, run->folder, options_.display));
     const Fd log = TRY(open_file(run->log_file, O_WRONLY | O_APPEND));
     return start_display(*run, live, std::move(files), log.get(), [&]() -> Result<void> {
       write_status(domain);
