@@ -16,13 +16,14 @@ GUEST = TREE / "build/guest"
 # mov dx, 0xf4 / xor eax, eax / out dx, al / hlt / jmp back to hlt; 16-bit and 32-bit forms differ in the first
 CODE_16 = bytes.fromhex("baf400 31c0 ee f4 ebfd".replace(" ", ""))
 CODE_32 = bytes.fromhex("66baf400 31c0 ee f4 ebfd".replace(" ", ""))
+MULTIBOOT_BEGIN = 0x100020  # of a kernel's code; its header is before it
 IDLE_32 = bytes.fromhex("fa f4 ebfd".replace(" ", ""))
 
 
 def multiboot(folder, code, name):
     """A flat Multiboot 1 kernel whose first instruction is the first of `code`."""
-    load = 0x100000
-    header = struct.pack("<8I", 0x1BADB002, 0x10000, (-(0x1BADB002 + 0x10000)) & 0xFFFFFFFF, load, load, 0, 0, load + 32)
+    load = MULTIBOOT_BEGIN - 32
+    header = struct.pack("<8I", 0x1BADB002, 0x10000, (-(0x1BADB002 + 0x10000)) & 0xFFFFFFFF, load, load, 0, 0, MULTIBOOT_BEGIN)
     path = pathlib.Path(folder) / name
     path.write_bytes(header + code)
     return path
