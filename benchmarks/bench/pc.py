@@ -151,6 +151,7 @@ def screen(repeat):
         kernel = fill_kernel(folder)
         control = pathlib.Path(folder) / "control"
         for _ in range(max(repeat // 2, 2)):
+            control.unlink(missing_ok=True)  # of the one before
             with guests.Run(lodge("--kernel", kernel, "--video", "vga", "--serial", "none", "--control", control)) as run:
                 while not control.exists():
                     time.sleep(0.02)

@@ -24,12 +24,17 @@ found:                                  # without a firmware nobody has given it
         mov     $0xcfc, %edx
         mov     $BASE, %eax
         out     %eax, %dx
-        lea     -4(%ebx), %eax          # its command: memory
+        lea     -4(%ebx), %eax          # its command: ports and memory
         mov     $0xcf8, %edx
         out     %eax, %dx
         mov     $0xcfc, %edx
-        mov     $2, %eax
+        mov     $3, %eax
         out     %eax, %dx
+        mov     $0x3da, %edx            # the attribute controller shows the picture
+        in      %dx, %al
+        mov     $0x3c0, %edx
+        mov     $0x20, %al
+        out     %al, %dx
         cld
         mov     $modes, %esi            # the registers of Bochs' display, index and value
 set:
