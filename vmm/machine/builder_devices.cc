@@ -263,6 +263,11 @@ Result<void> MachineBuilder::add_video() {
       guest_warning(*warnings, "video0", "video memory at {:#x} is not mapped: {}", base, outcome.error().message);
     }
   };
+  vga.bring_writes = [machine = &machine_] {
+    if (machine->coalesced_ && machine->coalesced_->pending()) {
+      machine->coalesced_->flush();
+    }
+  };
   if (video.model == VideoModel::vga) {
     TRY_VOID(add(VgaSpec{std::move(vga)}, video.slot));
     machine_.screen_ = dynamic_cast<Screen*>(machine_.devices_.back().get());
@@ -328,21 +333,27 @@ Result<void> MachineBuilder::add_ide() {
   return {};
 }
 
-// Data that a guest writes to IDE drives word by word.
+// Data that a guest writes to IDE drives word by word, and to a VGA's window.
 Result<void> MachineBuilder::coalesce_writes() {
-  if (machine_.ide_ == nullptr) {
+  if (machine_.ide_ == nullptr && !is_vga(config_.video)) {
     return {};
   }
-  machine_.coalesced_ =
-      CoalescedWrites::create(*machine_.vm_, machine_.vcpus_.front()->vcpu(), machine_.pio_, machine_.control_);
+  machine_.coalesced_ = CoalescedWrites::create(*machine_.vm_, machine_.vcpus_.front()->vcpu(), machine_.pio_,
+                                                machine_.mmio_, machine_.control_);
   if (!machine_.coalesced_) {
     return {};
   }
   // Doublewords, too, so three registers behind it: what they hold matters when the command register, beyond, is written.
   for (const uint16_t port : Piix3Ide::kDataPorts) {
-    TRY_VOID(machine_.coalesced_->add({port, 4}));
+    if (machine_.ide_ != nullptr) {
+      TRY_VOID(machine_.coalesced_->add({port, 4, true}));
+    }
   }
-  machine_.coalesced_->set_expected([machine = &machine_] { return machine->guest_runs_ && machine->ide_->expects_data(); });
+  if (is_vga(config_.video)) {
+    TRY_VOID(machine_.coalesced_->add({VgaAdapter::kWindow, VgaAdapter::kWindowSize, false}));
+  }
+  machine_.coalesced_->set_expected(
+      [machine = &machine_] { return machine->ide_ != nullptr && machine->guest_runs_ && machine->ide_->expects_data(); });
   for (const auto& vcpu : machine_.vcpus_) {
     vcpu->set_coalesced(machine_.coalesced_.get());
   }

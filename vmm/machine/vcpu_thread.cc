@@ -93,7 +93,7 @@ void VcpuThread::main() {
 int VcpuThread::run() {
   const int rc = vcpu_->run();
   if (coalesced_ != nullptr && coalesced_->pending()) {
-    coalesced_->flush(pio_, index_);
+    coalesced_->flush(index_);
   }
   return rc;
 }

@@ -9,8 +9,6 @@
 namespace lodge {
 namespace {
 
-constexpr uint64_t kWindow = 0xA0000;
-constexpr uint64_t kWindowSize = 0x20000;
 constexpr uint64_t kRegisterBar = 4096;
 constexpr uint64_t kVgaRegisters = 0x400;
 constexpr uint64_t kVbeRegisters = 0x500;
@@ -190,6 +188,9 @@ void VgaAdapter::reset() {
 }
 
 std::optional<ChangedLines> VgaAdapter::refresh(Image& image) {
+  if (options_.bring_writes) {
+    options_.bring_writes();
+  }
   VgaState state;
   {
     const Lock lock(core_mutex_);

@@ -26,7 +26,14 @@ class VgaAdapter final : public PciCompanion, public Screen {
     uint32_t memory = 16U << 20;  // bytes, a power of two from 1 MiB to 256 MiB
     // The processors see `host` at `base` from here on; null: not any more. Any vCPU thread, one at a time.
     std::function<void(uint64_t base, uint64_t size, std::byte* host)> map;
+    // Brings what the guest has written to the window and the machine still keeps; null: it keeps nothing. Before each
+    // picture, on its thread.
+    std::function<void()> bring_writes;
   };
+  // The window in memory, where text and the old modes are.
+  static constexpr uint64_t kWindow = 0xA0000;
+  static constexpr uint32_t kWindowSize = 0x20000;
+
   // Errors: no memory; the saved state does not fit.
   [[nodiscard]] static Result<std::unique_ptr<VgaAdapter>> create(Options options, const DeviceEnv& env,
                                                                   const StateReader* saved);
