@@ -143,12 +143,11 @@ TEST_CASE("one connection serves all commands of a run") {
 }
 
 TEST_CASE("what an agent says before its echo does not matter") {
-  const std::string rubbish =
-      GENERATE(std::string("rubbish\n"), std::string("{\"return\": {}}\n{\"return\": \"late\"}\n"),
-               std::string("{\"return\": {\"half"), std::string("\xFF{\"return\": 1}\n"), std::string("\xFF\xFF\n\n\xFF"),
-               std::string(size_t{20} << 20, 'x'),
-               std::string("{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\n"),
-               line_of(100000, '['));
+  const std::string rubbish = GENERATE(
+      std::string("rubbish\n"), std::string("{\"return\": {}}\n{\"return\": \"late\"}\n"),
+      std::string("{\"return\": {\"half"), std::string("\xFF{\"return\": 1}\n"), std::string("\xFF\xFF\n\n\xFF"),
+      std::string(size_t{20} << 20, 'x'),
+      std::string("{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\n"), line_of(100000, '['));
   FakeAgent agent([&](FakeAgent::Line& line) {
     line.write(rubbish);
     honest()(line);
