@@ -29,7 +29,7 @@ struct Entered {
 };
 // From the client: its last words.
 struct Leaving {
-  enum Reason : uint32_t { closed, no_rfb, input_flood, message_flood, trouble };
+  enum Reason : uint32_t { closed, no_rfb, input_flood, message_flood, no_tls, tls_failed, certificate, password, trouble };
   LinkType type = LinkType::leaving;
   uint32_t reason = closed;
 };
