@@ -156,15 +156,18 @@ def test_files_as_descriptors(screen, certificates):
     for fd in files:
         os.close(fd)
     serves(shown, trusting(certificates))
-    held = [os.readlink(f"/proc/{shown.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{shown.process.pid}/fd")]
-    assert not any("pem" in path for path in held), held
+    done = subprocess.run(["ls", "-l", f"/proc/{shown.process.pid}/fd"], capture_output=True, text=True, check=False)  # some may go meanwhile
+    assert "socket" in done.stdout and ".pem" not in done.stdout, done
 
 
 def in_vencrypt(shown, words):
     """A client that chooses VeNCrypt and then says this."""
     client = rfb.Rfb(shown.path)
     assert client.choose_vencrypt() == [rfb.X509_NONE]
-    client.socket.sendall(words)
+    try:
+        client.socket.sendall(words)
+    except ConnectionError:
+        pass  # it was not heard to the end
     return client
 
 
@@ -358,7 +361,14 @@ def test_vnc_tls_of_virtlodged(host, domain, certificates):
     os.kill(server, signal.SIGKILL)
     host.start()
     until(lambda: server not in servers() and servers(), "another server")
-    assert served()
+
+    def served_again():
+        try:
+            return served()
+        except (ssl.SSLError, ConnectionError):
+            return False  # who comes before the server has its password is dropped
+
+    until(served_again, "it serves")
 
 
 def test_a_start_without_certificates_fails(host, domain, certificates):

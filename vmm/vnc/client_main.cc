@@ -58,7 +58,7 @@ class Client {
       leave(Leaving::no_rfb);
     }
     while (client_->sock != RFB_INVALID_SOCKET) {
-      rfbUpdateClient(client_);
+      update_client();
       ask_for_picture();
       wait();
     }
@@ -80,6 +80,26 @@ class Client {
       admit_input();
       std::visit([this](const auto& packet) { tell(packet); }, *event);
     }
+  }
+  // The answer of ExtendedDesktopSize. Success is told to the client with the picture of that size, if the guest heeds it.
+  [[nodiscard]] int want_size(int width, int height, std::span<const rfbExtDesktopScreen> screens) {
+    if (!setup_.takes_sizes) {
+      return rfbExtDesktopSize_ResizeProhibited;
+    }
+    if (screens.size() != 1 || screens[0].x != 0 || screens[0].y != 0 || screens[0].width != width ||
+        screens[0].height != height) {
+      return rfbExtDesktopSize_InvalidScreenLayout;
+    }
+    const SharedPicture::Size size{static_cast<uint32_t>(width), static_cast<uint32_t>(height)};
+    if (width <= 0 || height <= 0 || !display::is_size(size.width, size.height)) {
+      return rfbExtDesktopSize_OutOfResources;
+    }
+    admit_input();
+    tell(display::Size{.width = size.width, .height = size.height});
+    if (size == shown_) {
+      client_->newFBSizePending = TRUE;  // no other picture will come
+    }
+    return rfbExtDesktopSize_Success;
   }
   [[nodiscard]] bool let_in(const char* response, int length) const {
     Challenge challenge;
@@ -109,6 +129,14 @@ class Client {
   void admit_input() {
     if (!inputs_.admit(std::chrono::steady_clock::now())) {
       leave(Leaving::input_flood);
+    }
+  }
+
+  void update_client() {
+    const bool size = client_->newFBSizePending != 0;
+    rfbUpdateClient(client_);
+    if (size && client_->sock != RFB_INVALID_SOCKET) {
+      rfbUpdateClient(client_);  // the size goes alone, and pixels may be waited for
     }
   }
 
@@ -149,6 +177,9 @@ class Client {
     };
     screen_->ptrAddEvent = [](int mask, int x, int y, rfbClientPtr client) {
       of(client->screen).point(static_cast<uint8_t>(mask), x, y);
+    };
+    screen_->setDesktopSizeHook = [](int width, int height, int count, rfbExtDesktopScreen* screens, rfbClientPtr client) {
+      return of(client->screen).want_size(width, height, {screens, static_cast<size_t>(count)});
     };
     screen_->newClientHook = [](rfbClientPtr client) {
       of(client->screen).set_client(client);

@@ -45,7 +45,7 @@ class ClientProcess {
   struct Hooks {
     std::function<void()> want;                                    // wants() has changed
     std::function<void()> entered;                                 // it has come through the handshake
-    std::function<void(std::span<const std::byte> packet)> input;  // Key, Move or Position
+    std::function<void(std::span<const std::byte> packet)> input;  // Key, Move, Position or Size
     std::function<void(std::string why)> gone;                     // destroy it soon, not inside
   };
   // `setup.link` is filled in here. Error: no process.

@@ -20,7 +20,8 @@ struct ClientSetup {
   std::string guest;
   uint64_t number = 0;  // of the client, for logs
   Access access;
-  bool absolute = false;  // the guest's pointer
+  bool absolute = false;     // the guest's pointer
+  bool takes_sizes = false;  // the guest can be told of a size
   bool seccomp = true;
 };
 

@@ -146,6 +146,7 @@ Result<void> VncServer::add_client(Fd socket, bool skip_auth) {
   setup.credentials = options_.tls.get();
   setup.encrypted = options_.tls && !skip_auth;
   setup.absolute = absolute_;
+  setup.takes_sizes = monitor_.takes_sizes();
   setup.seccomp = options_.seccomp;
   ClientProcess::Hooks hooks;
   hooks.want = [this] { pace(); };

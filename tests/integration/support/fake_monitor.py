@@ -12,14 +12,15 @@ from .control import Control
 from .vnc import PROGRAM
 
 PICTURE_BYTES = 4096 * 4096 * 4
-HELLO, FRAME, POINTER, REFRESH, KEY, MOVE = 1, 2, 3, 16, 17, 18
+HELLO, FRAME, POINTER, REFRESH, KEY, MOVE, SIZE = 1, 2, 3, 16, 17, 18, 20
+TAKES_SIZES = 1
 
 
 class FakeMonitor:
-    """lodge-vnc with a screen that the test paints. events: what was typed, as ("key", code, down) or ("move", right, down, wheel, buttons);
-    control: its control socket; log: what it said."""
+    """lodge-vnc with a screen that the test paints. events: what was typed, as ("key", code, down) or ("move", right, down, wheel, buttons)
+    or ("size", width, height); control: its control socket; log: what it said."""
 
-    def __init__(self, folder, width, height, *options, passed=()):
+    def __init__(self, folder, width, height, *options, passed=(), features=TAKES_SIZES):
         self.path = f"{folder}/vnc.rfb"
         self.log = f"{folder}/vnc.log"
         self.events = queue.Queue()
@@ -35,7 +36,7 @@ class FakeMonitor:
             words = [PROGRAM, "--display-fd", str(theirs.fileno()), "--listen", f"unix:{self.path}", "--control-fd", str(listener.fileno())]
             self.process = subprocess.Popen([*words, *options], pass_fds=[theirs.fileno(), listener.fileno(), *passed], stderr=log)
         self.control = Control(f"{folder}/vnc.control")
-        socket.send_fds(self.socket, [struct.pack("<III", HELLO, 1, 0)], [self.file])
+        socket.send_fds(self.socket, [struct.pack("<III", HELLO, 1, features)], [self.file])
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
@@ -70,6 +71,9 @@ class FakeMonitor:
                 self.events.put(("key", *struct.unpack("<HH", bytes(numbers))))
             elif kind == MOVE:
                 self.events.put(("move", *struct.unpack("<iiiI", bytes(numbers))))
+
+            elif kind == SIZE:
+                self.events.put(("size", *struct.unpack("<II", bytes(numbers))))
 
     def said(self):
         """What lodge-vnc has written."""

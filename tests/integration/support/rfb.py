@@ -6,7 +6,8 @@ import time
 
 from .places import CONTROL_SECONDS
 
-RAW, DESKTOP_SIZE, POINTER_MOTION, EXTENDED_KEY = 0, -223, -257, -258
+RAW, DESKTOP_SIZE, POINTER_MOTION, EXTENDED_KEY, EXTENDED_DESKTOP_SIZE = 0, -223, -257, -258, -308
+SIZE_OK, SIZE_PROHIBITED, SIZE_TOO_MUCH, SIZE_BAD_LAYOUT = range(4)
 SECURITY_NONE, SECURITY_VNC, SECURITY_VENCRYPT = 1, 2, 19
 X509_NONE, X509_VNC = 260, 261
 ESCAPE, RETURN = 0xFF1B, 0xFF0D
@@ -42,6 +43,7 @@ class Rfb:
         self.challenge = b""
         self.encodings = []  # pseudo encodings that the server has answered
         self.steps = False  # the server wants a mouse's steps
+        self.sizes = []  # what ExtendedDesktopSize said: (whose wish, answer, width, height)
 
     def close(self):
         """Ends the connection."""
@@ -132,9 +134,13 @@ class Rfb:
             if encoding == RAW:
                 self.draw(x, y, width, height)
                 drawn.append((x, y, width, height))
-            elif encoding == DESKTOP_SIZE:
-                self.width, self.height = width, height
-                self.pixels = bytearray(width * height * 4)
+            elif encoding in (DESKTOP_SIZE, EXTENDED_DESKTOP_SIZE):
+                if encoding == EXTENDED_DESKTOP_SIZE:
+                    self.read(self.unpack("Bxxx")[0] * 16)
+                    self.sizes.append((x, y, width, height))
+                if (self.width, self.height) != (width, height):
+                    self.width, self.height = width, height
+                    self.pixels = bytearray(width * height * 4)
             else:
                 assert encoding in (POINTER_MOTION, EXTENDED_KEY), f"encoding {encoding}"
                 self.encodings.append(encoding)
@@ -176,6 +182,20 @@ class Rfb:
     def pointer(self, mask, x, y):
         """The pointer's place and buttons."""
         self.socket.sendall(struct.pack(">BBHH", 5, mask, x, y))
+
+    def want_size(self, width, height, screens=None):
+        """SetDesktopSize, with one screen or with these, as (x, y, width, height)."""
+        screens = [(0, 0, width, height)] if screens is None else screens
+        message = struct.pack(">BxHHBx", 251, width, height, len(screens))
+        self.socket.sendall(message + b"".join(struct.pack(">IHHHHI", number, *each, 0) for number, each in enumerate(screens)))
+
+    def answer_to_size(self):
+        """The next word of ExtendedDesktopSize that answers a wish of ours: (answer, width, height)."""
+        while not (found := [each for each in self.sizes if each[0] == 1]):
+            self.request()
+            self.receive()
+        self.sizes = []
+        return found[0][1:]
 
     def colours(self):
         """How many pixels there are of each colour."""

@@ -51,6 +51,8 @@ TEST_CASE("What a client's process says is checked") {
   CHECK(parse(display::Key{.code = 30, .down = 1}));
   CHECK(parse(display::Move{}));
   CHECK(parse(display::Position{}));
+  CHECK(parse(display::Size{.width = 800, .height = 600}));
+  CHECK(!parse(display::Size{}));
   CHECK(parse(Leaving{.reason = Leaving::trouble}));
   CHECK(!parse(Leaving{.reason = 9}));
   CHECK(!parse(display::Refresh{}));
