@@ -165,7 +165,8 @@ Result<void> Relay::pump() {
     const Step up = TRY(upwards());
     const Result<Step> down = downwards();
     if (!down) {  // it has gone; what it typed before counts
-      for (Result<Step> last = up; last && last->moved;) {
+      Result<Step> last = upwards();
+      while (last && last->moved) {
         last = upwards();
       }
       return std::unexpected(down.error());

@@ -165,14 +165,12 @@ TEST_CASE("a relay brings bytes of any number both ways, and the end") {
     much[i] = static_cast<char>(i * 7 + i / 1000);
   }
   {
-    std::thread writer([&] { Bench::put(bench.inner.get(), much); });
+    const std::jthread writer([&] { Bench::put(bench.inner.get(), much); });
     CHECK(bench.get_tls(much.size()) == much);
-    writer.join();
   }
   {
-    std::thread writer([&] { bench.put_tls(much); });
+    const std::jthread writer([&] { bench.put_tls(much); });
     CHECK(Bench::get(bench.inner.get(), much.size()) == much);
-    writer.join();
   }
   SECTION("of the client") {
     bench.put_tls("last");
@@ -196,7 +194,7 @@ TEST_CASE("what a client typed before it went arrives, though it did not read") 
   CHECK(bench.get_tls(4) == "\0\0\0\0"s);
   bench.let_in();
   const std::string picture(10'000'000, 'p');  // more than all buffers
-  std::thread writer([&] { (void)::send(bench.inner.get(), picture.data(), picture.size(), MSG_NOSIGNAL); });
+  const std::jthread writer([&] { (void)::send(bench.inner.get(), picture.data(), picture.size(), MSG_NOSIGNAL); });
   (void)bench.get_tls(1);
   std::string typed;
   for (char key = 'A'; key < 'z'; ++key) {
@@ -205,7 +203,6 @@ TEST_CASE("what a client typed before it went arrives, though it did not read") 
   }
   bench.client.reset();
   CHECK(Bench::get(bench.inner.get(), typed.size()) == typed);
-  writer.join();
   CHECK(bench.outcome().end == Relay::End::closed);
 }
 
