@@ -1,5 +1,6 @@
 """VNC over TLS (VeNCrypt with X.509 certificates): who comes in and who does not, stock clients, clients that misbehave, virtlodged's settings."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -158,6 +159,38 @@ def test_files_as_descriptors(screen, certificates):
     serves(shown, trusting(certificates))
     done = subprocess.run(["ls", "-l", f"/proc/{shown.process.pid}/fd"], capture_output=True, text=True, check=False)  # some may go meanwhile
     assert "socket" in done.stdout and ".pem" not in done.stdout, done
+
+
+def memory_has(process, patterns):
+    """Which of these a process has in memory of its own."""
+    found = set()
+    with open(f"/proc/{process}/maps", encoding="ascii") as maps, open(f"/proc/{process}/mem", "rb", 0) as memory:
+        for line in maps:
+            place, access_to = line.split()[:2]
+            begin, end = (int(each, 16) for each in place.split("-"))
+            if access_to != "rw-p":
+                continue
+            memory.seek(begin)
+            data = memory.read(end - begin)
+            found |= {each for each in patterns if each in data}
+    return found
+
+
+def test_the_key_is_not_where_libvncserver_is(screen, certificates):
+    """Of a client's two processes one has the key; in the other one neither its numbers nor its text are left."""
+    shown = screen()
+    serve = serves(shown, trusting(certificates))
+    key = f"{certificates.path('vnc')}/server-key.pem"
+    told = access.run("openssl", "rsa", "-in", key, "-text", "-noout")
+    numbers = [bytes.fromhex(re.sub(r"[^0-9a-f]", "", part)).lstrip(b"\0") for part in re.findall(r"(?:privateExponent|prime\d):\n((?: +[0-9a-f:]+\n)+)", told)]
+    assert len(numbers) == 3
+    with open(key, "rb") as file:
+        lines = file.read().rpartition(b"BEGIN")[2].splitlines()
+    patterns = [number[8:40] for number in numbers] + [number[::-1][8:40] for number in numbers] + [lines[5]]
+    with open(f"/proc/{shown.process.pid}/task/{shown.process.pid}/children", encoding="ascii") as children:
+        have = sorted(len(memory_has(process, patterns)) for process in children.read().split())
+    assert len(have) == 2 and have[0] == 0 < have[1], have
+    serve.close()
 
 
 def in_vencrypt(shown, words):

@@ -1,8 +1,10 @@
 #include "vmm/vnc/tls_credentials.h"
 
+#include <fcntl.h>
 #include <gnutls/x509.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -11,7 +13,7 @@
 namespace lodge::vnc {
 namespace {
 
-constexpr uint64_t kMaxFile = uint64_t{4} << 20;
+constexpr size_t kMaxFile = size_t{1} << 20;
 constexpr std::string_view kHelp = "lodge-vnc(1) tells what TLS needs";
 
 // SAFETY: GnuTLS only reads the data; its type has no const.
@@ -19,41 +21,42 @@ gnutls_datum_t datum(const std::string& text) {
   return {reinterpret_cast<unsigned char*>(const_cast<char*>(text.data())), static_cast<unsigned>(text.size())};
 }
 
-Result<TlsFile> read_named(const std::string& path, std::string name) {
-  auto text = read_file(path, kMaxFile);
-  if (!text) {
-    return fail("{}: {}; {}", name, text.error().message, kHelp);
-  }
-  return TlsFile{std::move(name), std::move(*text)};
-}
-
-// Not by a path: the file may be one that this process could not open.
-Result<TlsFile> read_descriptor(int number, std::string_view what) {
-  const Fd fd(number);
-  TlsFile file{fmt::format("{} (--tls-cert-fds {})", what, number), {}};
-  std::array<char, 4096> piece{};
-  while (file.text.size() <= kMaxFile) {
-    const ssize_t n = ::read(fd.get(), piece.data(), piece.size());
+// To its end. There is one copy of the text, which can be wiped.
+Result<TlsFile> read_text(const Fd& fd, std::string name) {
+  TlsFile file{std::move(name), std::string(kMaxFile, '\0')};
+  size_t size = 0;
+  while (size < file.text.size()) {
+    const ssize_t n = ::read(fd.get(), file.text.data() + size, file.text.size() - size);
     if (n < 0 && errno == EINTR) {
       continue;
     }
     if (n < 0) {
-      return fail_errno(errno, "{}: read", file.name);
+      return fail("{}: {}; {}", file.name, std::strerror(errno), kHelp);
     }
     if (n == 0) {
+      file.text.resize(size);
       return file;
     }
-    file.text.append(piece.data(), static_cast<size_t>(n));
+    size += static_cast<size_t>(n);
   }
-  return fail("{} has more than {} MiB", file.name, kMaxFile >> 20);
+  return fail("{} has more than {} MiB; {}", file.name, kMaxFile >> 20, kHelp);
+}
+
+// Not by a path: the file may be one that this process could not open.
+Result<TlsFile> read_descriptor(int number, std::string_view what) {
+  return read_text(Fd(number), fmt::format("{} (--tls-cert-fds {})", what, number));
 }
 
 }  // namespace
 
 Result<TlsFiles> read_tls_folder(const std::string& folder) {
-  const auto file = [&folder](std::string_view name) {
+  const auto file = [&folder](std::string_view name) -> Result<TlsFile> {
     const std::string path = fmt::format("{}/{}", folder, name);
-    return read_named(path, path);
+    const auto fd = open_file(path, O_RDONLY);
+    if (!fd) {
+      return fail("{}: {}; {}", path, std::strerror(fd.error().code), kHelp);
+    }
+    return read_text(*fd, path);
   };
   return TlsFiles{TRY(file("ca-cert.pem")), TRY(file("server-cert.pem")), TRY(file("server-key.pem"))};
 }
