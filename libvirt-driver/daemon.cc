@@ -347,7 +347,10 @@ Result<void> run_daemon(const DaemonOptions& options) {
   driver_options.display = {.listen = config.vnc_listen,
                             .password = config.vnc_password,
                             .port_min = config.remote_display_port_min,
-                            .port_max = config.remote_display_port_max};
+                            .port_max = config.remote_display_port_max,
+                            .tls = config.vnc_tls,
+                            .tls_folder = config.vnc_tls_x509_cert_dir,
+                            .tls_verify = config.vnc_tls_x509_verify};
   driver_options.uri = options.session ? "lodge:///session" : "lodge:///system";
   if (!options.session) {
     driver_options.account = TRY_CONTEXT(

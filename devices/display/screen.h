@@ -27,6 +27,10 @@ class Screen {
   virtual ~Screen() = default;
   // Brings `image`, which this function filled before or which is empty, up to date; nothing: it is. Any thread.
   [[nodiscard]] virtual std::optional<ChangedLines> refresh(Image& image) = 0;
+  // Whether the guest can be told of a size that those who look at it would like. Fixed; any thread.
+  [[nodiscard]] virtual bool takes_sizes() const { return false; }
+  // They would like this one, in pixels, neither 0. The guest may heed it. Any thread.
+  virtual void prefer_size(uint32_t /*width*/, uint32_t /*height*/) {}
 };
 
 }  // namespace lodge

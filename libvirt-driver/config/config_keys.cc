@@ -31,6 +31,12 @@ const char* vnc_password_problem(std::string_view text) {
   return text.size() > kMost ? "it must have at most 8 characters" : nullptr;
 }
 
+const char* key_secret_problem(std::string_view text) {
+  return text.empty() ? nullptr
+                      : "Lodge takes no key with a passphrase: write server-key.pem without one (certtool -k, openssl pkey) "
+                        "and leave this out";
+}
+
 const char* port_problem(std::string_view text) {
   uint32_t port = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), port);
@@ -82,6 +88,10 @@ constexpr std::array kKeys{
     ConfigKey{"max_backups", NumberKey{&DaemonConfig::max_backups, 0, 32}},
     ConfigKey{"vnc_listen", TextKey{&DaemonConfig::vnc_listen, address_problem}},
     ConfigKey{"vnc_password", TextKey{&DaemonConfig::vnc_password, vnc_password_problem}},
+    ConfigKey{"vnc_tls", BoolKey{&DaemonConfig::vnc_tls}},
+    ConfigKey{"vnc_tls_x509_cert_dir", TextKey{&DaemonConfig::vnc_tls_x509_cert_dir, path_problem}},
+    ConfigKey{"vnc_tls_x509_verify", BoolKey{&DaemonConfig::vnc_tls_x509_verify}},
+    ConfigKey{"vnc_tls_x509_secret_uuid", TextKey{&DaemonConfig::vnc_tls_x509_secret_uuid, key_secret_problem}},
     ConfigKey{"remote_display_port_min", NumberKey{&DaemonConfig::remote_display_port_min, 1, 65535}},
     ConfigKey{"remote_display_port_max", NumberKey{&DaemonConfig::remote_display_port_max, 1, 65535}},
     ConfigKey{"host_uuid", HostUuidKey{}},

@@ -77,6 +77,10 @@ struct DaemonConfig {
   // Guests' screens, as qemu.conf has them.
   std::string vnc_listen = "127.0.0.1";
   std::string vnc_password;  // empty: none
+  bool vnc_tls = false;
+  std::string vnc_tls_x509_cert_dir = "/etc/pki/libvirt-vnc";
+  bool vnc_tls_x509_verify = false;
+  std::string vnc_tls_x509_secret_uuid;  // always empty: there are no keys with a passphrase
   int32_t remote_display_port_min = 5900;
   int32_t remote_display_port_max = 65535;
 

@@ -1,5 +1,6 @@
 #include "libvirt-driver/domains/display.h"
 
+#include <fcntl.h>
 #include <libvirt/virterror.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <utility>
 
+#include "libvirt-driver/access/tls_credentials.h"
 #include "libvirt-driver/domains/guest_files.h"
 
 namespace lodge {
@@ -93,12 +95,40 @@ Answer<std::vector<Fd>> bind_ports(DomainGraphics& graphics, const std::vector<A
                     options.port_max);
 }
 
+// Looked at here, where the error reaches who starts the domain, and read again by the server, which may not open them.
+Answer<std::vector<Fd>> open_certificates(const DisplayOptions& options) {
+  const access::TlsOptions files{.key_file = options.tls_folder + "/server-key.pem",
+                                 .cert_file = options.tls_folder + "/server-cert.pem",
+                                 .ca_file = options.tls_folder + "/ca-cert.pem",
+                                 .crl_file = "",
+                                 .verify_clients = options.tls_verify,
+                                 .allowed_dns = {}};
+  const auto wrong = [](const Error& error) {
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "vnc_tls (virtlodged.conf): {}", error.message);
+  };
+  if (const auto credentials = access::TlsCredentials::load(files); !credentials) {
+    return wrong(credentials.error());
+  }
+  std::vector<Fd> fds;
+  for (const std::string& path : {files.ca_file, files.cert_file, files.key_file}) {
+    auto fd = open_file(path, O_RDONLY);
+    if (!fd) {
+      return wrong(fd.error());
+    }
+    fds.push_back(std::move(*fd));
+  }
+  return fds;
+}
+
 }  // namespace
 
 Answer<DisplayFiles> open_display(DomainConfig& live, const std::string& folder, const DisplayOptions& options) {
   DisplayFiles files;
   if (live.devices.graphics.empty()) {
     return files;
+  }
+  if (options.tls) {
+    files.certificates = TRY(open_certificates(options));
   }
   DomainGraphics& graphics = live.devices.graphics.front();
   std::vector<Addresses> addresses;
@@ -129,7 +159,13 @@ std::vector<std::string> display_command(const std::string& monitor, const Domai
   for (size_t i = 0; i < listeners; ++i) {
     command.insert(command.end(), {"--listen-fd", std::to_string(next++)});
   }
-  command.insert(command.end(), {"--control-fd", std::to_string(next)});
+  command.insert(command.end(), {"--control-fd", std::to_string(next++)});
+  if (options.tls) {
+    command.insert(command.end(), {"--tls-cert-fds", fmt::format("{},{},{}", next, next + 1, next + 2)});
+    if (options.tls_verify) {
+      command.emplace_back("--tls-verify-clients");
+    }
+  }
   if (password_of(graphics, options).required) {
     command.emplace_back("--password-required");
   }

@@ -25,21 +25,26 @@ struct DisplayOptions {
   std::string password;  // "": none
   int32_t port_min = 5900;
   int32_t port_max = 65535;
+  bool tls = false;                                 // VNC is encrypted, for all domains
+  std::string tls_folder = "/etc/pki/libvirt-vnc";  // ca-cert.pem, server-cert.pem, server-key.pem
+  bool tls_verify = false;                          // clients need a certificate
 };
 
 // What a server gets of its own at its start.
 struct DisplayFiles {
   std::vector<Fd> listeners;
   Fd control;
+  std::vector<Fd> certificates;  // with TLS: the authority's, the server's, its key
 };
 
 // Binds what the domain's <graphics> says, and fills in what it leaves open: address, port, socket in `folder`. A port that
-// is asked for and in use is an error that names it; one that is to be chosen is the first free one. No <graphics>: nothing.
+// is asked for and in use is an error that names it; one that is to be chosen is the first free one. With TLS the
+// certificates are looked at: an error names the file and what is wrong with it. No <graphics>: nothing.
 [[nodiscard]] Answer<DisplayFiles> open_display(DomainConfig& live, const std::string& folder,
                                                 const DisplayOptions& options);
 
-// The server's program and arguments. Its descriptors: the display channel is kFirstInherited, then the listeners, then the
-// control socket.
+// The server's program and arguments. Its descriptors: the display channel is kFirstInherited, then the listeners, the
+// control socket, with TLS the certificates.
 [[nodiscard]] std::vector<std::string> display_command(const std::string& monitor, const DomainConfig& live,
                                                        const DisplayOptions& options, size_t listeners);
 

@@ -126,6 +126,9 @@ Answer<void> Driver::start_display(Run& run, const DomainConfig& live, DisplayFi
     request.fds.push_back(listener.get());
   }
   request.fds.push_back(files.control.get());
+  for (const Fd& certificate : files.certificates) {
+    request.fds.push_back(certificate.get());
+  }
   Spawned spawned = TRY(spawn(request));
   if (const auto placed = run.cgroup.add(spawned.process.pid); !placed) {
     log_warning("domain", "'{}': its display server runs in the daemon's control group: {}", live.name,

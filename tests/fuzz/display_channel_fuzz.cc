@@ -32,6 +32,7 @@ class Sinks final : public Screen, public InputSink, public PointerSink {
     next_ = next_ * 5 + 3;
     return next_ % 3 == 0 && !changed.resized ? std::nullopt : std::optional(changed);
   }
+  void prefer_size(uint32_t width, uint32_t height) override { require(display::is_size(width, height)); }
   void key(uint16_t code, bool down) override {
     require(code != 0 && code <= display::kMaxKey);
     if (down) {

@@ -12,10 +12,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       },
       "video0",
       [&image](VirtioDevice& device, fuzz::Input& in) {
-        if (in.take<uint8_t>() % 8 == 0) {
+        auto& gpu = dynamic_cast<VirtioGpu&>(device);
+        const auto what = in.take<uint8_t>();
+        if (what % 8 == 0) {
           image = {};
+        } else if (what % 8 == 1) {
+          gpu.prefer_size(what * 20U, 1U << what % 15);
         }
-        (void)dynamic_cast<VirtioGpu&>(device).refresh(image);
+        (void)gpu.refresh(image);
         fuzz::require(image.pixels.size() == size_t{image.width} * image.height);
       });
   harness.run(fuzz::Input(data, size));

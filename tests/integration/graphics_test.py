@@ -9,22 +9,8 @@ import libvirt
 import pytest
 from support import disks, places
 from support.daemon import URI
+from support.vnc import servers
 from support.wait import until
-
-SERVER = f"{os.path.dirname(places.VMM)}/lodge-vnc"
-
-
-def servers():
-    """Processes of display servers, without those that they have for their clients."""
-    found = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as command, open(f"/proc/{entry}/stat", "rb") as stat:
-                if command.read().split(b"\0")[0].decode() == SERVER:
-                    found[int(entry)] = int(stat.read().rpartition(b")")[2].split()[1])
-        except OSError:
-            continue
-    return [process for process, parent in found.items() if parent not in found]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import pytest
 from support import disks, places, textscreen, uefi
 from support.daemon import Console
-from support.rfb import Rfb
+from support.rfb import EXTENDED_DESKTOP_SIZE, RAW, SIZE_OK, Rfb
 from support.wait import until
 
 SLOW = 4 * places.COMMAND_SECONDS
@@ -81,6 +81,15 @@ def test_what_linux_draws_is_seen(daemon, base_image, tmp_path, machine):
         return viewer.pixels[:3] == bytes((255, 0, 0)) and viewer.pixels[-4:-1] == bytes((0, 128, 255))
 
     until(turned, "the other way round", SLOW)
+    viewer.close()
+    viewer = Rfb(("127.0.0.1", port)).enter(encodings=(RAW, EXTENDED_DESKTOP_SIZE))
+    viewer.update(incremental=False)
+    viewer.want_size(800, 600)
+    modes = "head -n 1 /sys/class/drm/card0-Virtual-1/modes"
+    until(lambda: console.guest.run(modes).strip() == "800x600", "the guest knows", SLOW)
+    edid = bytes.fromhex(console.guest.run(EDID).replace("\n", "").replace(" ", ""))
+    assert (edid[56] | edid[58] >> 4 << 8, edid[59] | edid[61] >> 4 << 8) == (800, 600) and sum(edid) % 256 == 0
+    assert viewer.answer_to_size() == (SIZE_OK, 800, 600), "the kernel's console follows"
     viewer.close()
     console.close()
     daemon.virsh("destroy drawn")

@@ -42,6 +42,52 @@ def test_the_picture_changes_its_size(monitor):
     sees(late, RED, (640, 400))
 
 
+def test_a_client_asks_for_a_size(monitor):
+    """The monitor is told; the answer comes with the picture of that size, and others are told, too. What makes no sense is refused here."""
+    client = rfb.Rfb(monitor.path).enter(encodings=(rfb.RAW, rfb.EXTENDED_DESKTOP_SIZE))
+    other = rfb.Rfb(monitor.path).enter(encodings=(rfb.RAW, rfb.EXTENDED_DESKTOP_SIZE))
+    other.update(incremental=False)
+    client.update(incremental=False)
+    assert client.sizes == [(0, rfb.SIZE_OK, 640, 400)]
+    client.want_size(800, 600)
+    assert monitor.next(1) == [("size", 800, 600)]
+    monitor.paint(800, 600, GREEN)
+    assert client.answer_to_size() == (rfb.SIZE_OK, 800, 600)
+    sees(client, GREEN, (800, 600))
+    sees(other, GREEN, (800, 600))
+    client.want_size(800, 600)  # as it is
+    assert client.answer_to_size() == (rfb.SIZE_OK, 800, 600)
+    assert monitor.next(1) == [("size", 800, 600)]
+    for size, screens, answer in (
+        ((0, 600), None, rfb.SIZE_TOO_MUCH),
+        ((65535, 65535), None, rfb.SIZE_TOO_MUCH),
+        ((800, 600), [(0, 0, 400, 600), (400, 0, 400, 600)], rfb.SIZE_BAD_LAYOUT),
+        ((800, 600), [(1, 0, 800, 600)], rfb.SIZE_BAD_LAYOUT),
+        ((800, 600), [(0, 0, 800, 600)] * 255, rfb.SIZE_BAD_LAYOUT),
+    ):
+        client.want_size(*size, screens)
+        assert client.answer_to_size() == (answer, 800, 600), (size, screens)
+    client.press(ord("a"))
+    assert monitor.next(1) == [("key", KEY_A, 1)], "nothing else was told"
+    try:
+        while True:
+            client.want_size(1024, 768)
+    except ConnectionError:
+        pass  # a flood, as of keys
+    sees(other, GREEN, (800, 600))
+
+
+def test_a_screen_that_takes_no_sizes(tmp_path):
+    """A VGA's: prohibited."""
+    fake = FakeMonitor(str(tmp_path), 640, 400, features=0)
+    until(fake.listens, "lodge-vnc listens")
+    client = rfb.Rfb(fake.path).enter(encodings=(rfb.RAW, rfb.EXTENDED_DESKTOP_SIZE))
+    client.update(incremental=False)
+    client.want_size(800, 600)
+    assert client.answer_to_size() == (rfb.SIZE_PROHIBITED, 640, 400)
+    fake.close()
+
+
 def test_what_is_typed_arrives_and_is_let_up(monitor):
     """By character and by scan code; a client that goes holds nothing any more."""
     client = rfb.Rfb(monitor.path).enter(encodings=(rfb.RAW, rfb.EXTENDED_KEY))

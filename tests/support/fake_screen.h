@@ -35,12 +35,22 @@ class FakeScreen final : public Screen {
     }
     return std::exchange(lines_, std::nullopt);
   }
+  bool takes_sizes() const override { return true; }
+  void prefer_size(uint32_t width, uint32_t height) override {
+    const Lock lock(mutex_);
+    wanted_ = fmt::format("{}x{}", width, height);
+  }
+  std::string wanted() {
+    const Lock lock(mutex_);
+    return wanted_;
+  }
 
  private:
   Mutex mutex_;
   uint32_t width_ GUARDED_BY(mutex_) = 10;
   uint32_t height_ GUARDED_BY(mutex_) = 10;
   uint32_t colour_ GUARDED_BY(mutex_) = 0;
+  std::string wanted_ GUARDED_BY(mutex_);
   std::optional<ChangedLines> lines_ GUARDED_BY(mutex_);
 };
 

@@ -36,8 +36,7 @@ std::unexpected<Error> unknown(std::span<const std::byte> packet, Type type) {
 bool is_step(int32_t step) { return step >= -kMaxStep && step <= kMaxStep; }
 
 Result<Frame> checked(const Frame& frame) {
-  if (frame.width == 0 || frame.height == 0 || frame.width > kMaxSide || frame.height > kMaxSide ||
-      uint64_t{frame.width} * frame.height > kMaxPixels) {
+  if (!is_size(frame.width, frame.height)) {
     return fail("a picture cannot have {} x {} pixels", frame.width, frame.height);
   }
   if (frame.first > frame.last || frame.last > frame.height || frame.resized > 1) {
@@ -47,6 +46,10 @@ Result<Frame> checked(const Frame& frame) {
 }
 
 }  // namespace
+
+bool is_size(uint32_t width, uint32_t height) {
+  return width != 0 && height != 0 && width <= kMaxSide && height <= kMaxSide && uint64_t{width} * height <= kMaxPixels;
+}
 
 Result<FromMonitor> parse_from_monitor(std::span<const std::byte> packet) {
   const Type type = TRY(type_of(packet));
@@ -92,6 +95,12 @@ Result<FromViewer> parse_from_viewer(std::span<const std::byte> packet) {
                   position->buttons);
     }
     return *position;
+  }
+  if (const auto size = as<Size>(packet, type)) {
+    if (!is_size(size->width, size->height)) {
+      return fail("no picture has {} x {} pixels", size->width, size->height);
+    }
+    return *size;
   }
   return unknown(packet, type);
 }

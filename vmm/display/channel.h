@@ -30,14 +30,25 @@ inline constexpr uint8_t kAllButtons = 0x1F;
 inline constexpr uint32_t kInputsPerSecond = 20000;
 inline constexpr uint32_t kRefreshesPerSecond = 200;
 
-enum class Type : uint32_t { hello = 1, frame = 2, pointer = 3, refresh = 16, key = 17, move = 18, position = 19 };
+enum class Type : uint32_t {
+  hello = 1,
+  frame = 2,
+  pointer = 3,
+  refresh = 16,
+  key = 17,
+  move = 18,
+  position = 19,
+  size = 20
+};
+
+inline constexpr uint32_t kTakesSizes = 1;  // feature: the guest can be told of a Size
 
 // From the monitor.
 struct Hello {
   static constexpr Type kType = Type::hello;
   Type type = kType;
   uint32_t version = kVersion;
-  uint32_t features = 0;  // none yet
+  uint32_t features = 0;  // kTakesSizes; others are to be ignored
 };
 struct Frame {
   static constexpr Type kType = Type::frame;
@@ -83,16 +94,26 @@ struct Position {
   int32_t wheel = 0;
   uint32_t buttons = 0;
 };
+struct Size {  // that the viewer would like; a Frame tells when the guest has heeded it
+  static constexpr Type kType = Type::size;
+  Type type = kType;
+  uint32_t width = 0;
+  uint32_t height = 0;
+};
+static_assert(sizeof(Size) == 12);
 static_assert(sizeof(Hello) == 12 && sizeof(Frame) == 28 && sizeof(Pointer) == 8);
 static_assert(sizeof(Refresh) == 8 && sizeof(Key) == 8 && sizeof(Move) == 20 && sizeof(Position) == 16);
 inline constexpr size_t kMaxPacket = 64;  // more than any has
 
 using FromMonitor = std::variant<Hello, Frame, Pointer>;
-using FromViewer = std::variant<Refresh, Key, Move, Position>;
+using FromViewer = std::variant<Refresh, Key, Move, Position, Size>;
 
 // A packet's meaning, all of it checked. Error: what is wrong.
 [[nodiscard]] Result<FromMonitor> parse_from_monitor(std::span<const std::byte> packet);
 [[nodiscard]] Result<FromViewer> parse_from_viewer(std::span<const std::byte> packet);
+
+// Whether a picture can have this size.
+[[nodiscard]] bool is_size(uint32_t width, uint32_t height);
 
 template <class Packet>
 [[nodiscard]] std::span<const std::byte> bytes_of(const Packet& packet) {

@@ -50,6 +50,8 @@ Result<std::optional<display::Frame>> ViewerSession::handle(std::span<const std:
     move(*step);
   } else if (const auto* position = std::get_if<display::Position>(&message)) {
     place(*position);
+  } else if (const auto* size = std::get_if<display::Size>(&message)) {
+    sinks_.screen->prefer_size(size->width, size->height);
   }
   return std::nullopt;
 }

@@ -71,7 +71,8 @@ void ViewerThread::run(const DisplaySinks& sinks, const Hooks& hooks) {
 
 Result<void> ViewerThread::serve(const DisplaySinks& sinks) {
   ViewerSession session(sinks, pixels());
-  TRY_VOID(display::send_packet(socket_.get(), display::bytes_of(display::Hello{}), file_.get()));
+  const display::Hello hello{.features = sinks.screen->takes_sizes() ? display::kTakesSizes : 0};
+  TRY_VOID(display::send_packet(socket_.get(), display::bytes_of(hello), file_.get()));
   file_.reset();
   while (true) {
     if (const auto pointer = session.pointer_news()) {

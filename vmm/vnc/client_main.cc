@@ -1,15 +1,12 @@
 // The client process: libvncserver with one client, the shared picture as its frame buffer, and the link to the server's
 // process. It waits for its client only, up to kClientWait for a message's rest or for room to send.
-#include <fcntl.h>
 #include <poll.h>
 #include <rfb/rfb.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
-#include <csignal>
 #include <cstdarg>
 #include <cstdlib>
 #include <ctime>
@@ -20,7 +17,7 @@ extern "C" {  // which this header forgets
 
 #include "base/log.h"
 #include "vmm/display/rate_limit.h"
-#include "vmm/sandbox/seccomp.h"
+#include "vmm/vnc/child.h"
 #include "vmm/vnc/client_setup.h"
 #include "vmm/vnc/keyboard.h"
 #include "vmm/vnc/link.h"
@@ -32,17 +29,6 @@ namespace {
 
 constexpr int kClientWaitMs = 20'000;
 constexpr uint32_t kMessagesPerSecond = 3000;
-constexpr int kSocket = 3;  // where the process has its descriptors
-constexpr int kLink = 4;
-
-// `detail`: for developers.
-[[noreturn]] void leave(Leaving::Reason reason, std::string_view detail = {}) {
-  if (!detail.empty()) {
-    log_debug("client", "{}", detail);
-  }
-  (void)display::send_packet(kLink, display::bytes_of(Leaving{.reason = reason}));
-  ::_exit(0);
-}
 
 // The library's own words, for developers.
 __attribute__((format(printf, 1, 2))) void log_library(const char* format, ...) {
@@ -72,7 +58,7 @@ class Client {
       leave(Leaving::no_rfb);
     }
     while (client_->sock != RFB_INVALID_SOCKET) {
-      rfbUpdateClient(client_);
+      update_client();
       ask_for_picture();
       wait();
     }
@@ -95,21 +81,32 @@ class Client {
       std::visit([this](const auto& packet) { tell(packet); }, *event);
     }
   }
-  [[nodiscard]] bool lets_in(const char* response, int length) {
-    const Access& access = setup_.access;
-    const bool late = access.expires != 0 && std::time(nullptr) >= access.expires;
-    if (access.kind != Access::Kind::password || late || length != CHALLENGESIZE) {
-      return false;
+  // The answer of ExtendedDesktopSize. Success is told to the client with the picture of that size, if the guest heeds it.
+  [[nodiscard]] int want_size(int width, int height, std::span<const rfbExtDesktopScreen> screens) {
+    if (!setup_.takes_sizes) {
+      return rfbExtDesktopSize_ResizeProhibited;
     }
-    std::array<unsigned char, CHALLENGESIZE> wanted;
-    std::copy_n(client_->authChallenge, wanted.size(), wanted.begin());
-    std::string password = access.password;
-    rfbEncryptBytes(wanted.data(), password.data());
-    unsigned difference = 0;
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      difference |= static_cast<unsigned>(wanted[i] ^ static_cast<unsigned char>(response[i]));
+    if (screens.size() != 1 || screens[0].x != 0 || screens[0].y != 0 || screens[0].width != width ||
+        screens[0].height != height) {
+      return rfbExtDesktopSize_InvalidScreenLayout;
     }
-    return difference == 0;
+    const SharedPicture::Size size{static_cast<uint32_t>(width), static_cast<uint32_t>(height)};
+    if (width <= 0 || height <= 0 || !display::is_size(size.width, size.height)) {
+      return rfbExtDesktopSize_OutOfResources;
+    }
+    admit_input();
+    tell(display::Size{.width = size.width, .height = size.height});
+    if (size == shown_) {
+      client_->newFBSizePending = TRUE;  // no other picture will come
+    }
+    return rfbExtDesktopSize_Success;
+  }
+  [[nodiscard]] bool let_in(const char* response, int length) const {
+    Challenge challenge;
+    std::copy_n(client_->authChallenge, challenge.size(), challenge.begin());
+    // SAFETY: bytes are bytes.
+    const std::span answer(reinterpret_cast<const uint8_t*>(response), static_cast<size_t>(std::max(length, 0)));
+    return lets_in(setup_.access, challenge, answer, std::time(nullptr));
   }
   void typed_scancode(uint32_t scancode, uint32_t keysym, bool down) { type(keyboard_.scancode(scancode, keysym, down)); }
   void typed_keysym(uint32_t keysym, bool down) { type(keyboard_.keysym(keysym, down)); }
@@ -132,6 +129,14 @@ class Client {
   void admit_input() {
     if (!inputs_.admit(std::chrono::steady_clock::now())) {
       leave(Leaving::input_flood);
+    }
+  }
+
+  void update_client() {
+    const bool size = client_->newFBSizePending != 0;
+    rfbUpdateClient(client_);
+    if (size && client_->sock != RFB_INVALID_SOCKET) {
+      rfbUpdateClient(client_);  // the size goes alone, and pixels may be waited for
     }
   }
 
@@ -164,7 +169,7 @@ class Client {
     if (setup_.access.kind != Access::Kind::open) {
       screen_->authPasswdData = this;
       screen_->passwordCheck = [](rfbClientPtr client, const char* response, int length) -> rfbBool {
-        return of(client->screen).lets_in(response, length) ? TRUE : FALSE;
+        return of(client->screen).let_in(response, length) ? TRUE : FALSE;
       };
     }
     screen_->kbdAddEvent = [](rfbBool down, rfbKeySym keysym, rfbClientPtr client) {
@@ -172,6 +177,9 @@ class Client {
     };
     screen_->ptrAddEvent = [](int mask, int x, int y, rfbClientPtr client) {
       of(client->screen).point(static_cast<uint8_t>(mask), x, y);
+    };
+    screen_->setDesktopSizeHook = [](int width, int height, int count, rfbExtDesktopScreen* screens, rfbClientPtr client) {
+      return of(client->screen).want_size(width, height, {screens, static_cast<size_t>(count)});
     };
     screen_->newClientHook = [](rfbClientPtr client) {
       of(client->screen).set_client(client);
@@ -301,28 +309,13 @@ class Client {
   display::RateLimit messages_{kMessagesPerSecond};
 };
 
-void keep_two(ClientSetup& setup) {
-  // Above both places first, so that neither overwrites the other.
-  const int socket = ::fcntl(setup.socket.release(), F_DUPFD, kLink + 1);
-  const int link = ::fcntl(setup.link.release(), F_DUPFD, kLink + 1);
-  if (socket < 0 || link < 0 || ::dup2(socket, kSocket) < 0 || ::dup2(link, kLink) < 0) {
-    leave(Leaving::trouble, "no descriptor is left");
-  }
-  ::close_range(kLink + 1, ~0U, 0);
-}
-
 }  // namespace
 
-void prepare_library() {
-  std::array<unsigned char, CHALLENGESIZE> bytes{};
-  std::string password = "password";
-  rfbEncryptBytes(bytes.data(), password.data());
-  rfbRandomBytes(bytes.data());  // seeds once, with the time
-}
-
 void client_main(ClientSetup setup) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  keep_two(setup);
+  settle({&setup.socket, &setup.link});
+  if (setup.credentials != nullptr) {
+    setup.credentials->forget();  // nothing here needs the key
+  }
   unsigned seed = 0;
   if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) {
     leave(Leaving::trouble, "no random numbers");
@@ -330,9 +323,7 @@ void client_main(ClientSetup setup) {
   ::srandom(seed);  // challenges that nobody foresees
   rfbLog = log_library;
   rfbErr = log_library;
-  if (!setup.picture->make_read_only() || (setup.seccomp && !enter_sandbox(ThreadKind::vnc_client))) {
-    leave(Leaving::trouble, "it cannot be confined");
-  }
+  confine(*setup.picture, setup.seccomp);
   static Client client(std::move(setup));
   client.run();
 }

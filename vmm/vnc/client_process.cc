@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <array>
 #include <csignal>
+#include <utility>
 
 namespace lodge::vnc {
 
@@ -15,12 +16,33 @@ std::string_view text_of(uint32_t reason) {
     case Leaving::no_rfb: return "it does not speak RFB";
     case Leaving::input_flood: return "it floods the guest with keys or steps";
     case Leaving::message_flood: return "it sends too many messages";
+    case Leaving::no_tls: return "it does not want TLS with X.509 certificates";
+    case Leaving::tls_failed: return "its TLS handshake fails; --log-level debug says more";
+    case Leaving::certificate: return "its certificate is not accepted";
+    case Leaving::password: return "its password is wrong or has expired";
     case Leaving::trouble: return "its process is in trouble; --log-level debug says more";
     default: return "";
   }
 }
 
 }  // namespace
+
+ChildProcess::~ChildProcess() {
+  if (pid_ <= 0) {
+    return;
+  }
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+Result<ChildProcess> ChildProcess::fork() {
+  const pid_t pid = ::fork();
+  if (pid < 0) {
+    return fail_errno(errno, "a process for a client");
+  }
+  return ChildProcess(pid);
+}
 
 Result<std::unique_ptr<ClientProcess>> ClientProcess::start(EventLoop& loop, ClientSetup setup, Hooks hooks) {
   std::array<int, 2> ends{};
@@ -29,26 +51,46 @@ Result<std::unique_ptr<ClientProcess>> ClientProcess::start(EventLoop& loop, Cli
   }
   Fd ours(ends[0]);
   setup.link = Fd(ends[1]);
-  const pid_t pid = ::fork();
-  if (pid < 0) {
-    return fail_errno(errno, "a process for a client");
-  }
-  if (pid == 0) {
+  ChildProcess tls = setup.encrypted ? TRY(start_tls(setup)) : ChildProcess();
+  ChildProcess process = TRY(ChildProcess::fork());
+  if (process.is_here()) {
     client_main(std::move(setup));
   }
-  return std::unique_ptr<ClientProcess>(new ClientProcess(loop, std::move(ours), pid, std::move(hooks)));
+  return std::unique_ptr<ClientProcess>(
+      new ClientProcess(loop, std::move(ours), std::move(process), std::move(tls), std::move(hooks)));
 }
 
-ClientProcess::ClientProcess(EventLoop& loop, Fd link, pid_t pid, Hooks hooks)
-    : loop_(loop), link_(std::move(link)), pid_(pid), hooks_(std::move(hooks)) {
+// Both processes have the link: it ends when both do, and each ends when the other closes what is between them.
+Result<ChildProcess> ClientProcess::start_tls(ClientSetup& setup) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return fail_errno(errno, "a connection to a client's TLS process");
+  }
+  Fd outer(ends[0]);
+  TlsSetup tls{.socket = std::move(setup.socket),
+               .link = TRY(setup.link.duplicate()),
+               .inner = Fd(ends[1]),
+               .picture = setup.picture,
+               .credentials = setup.credentials,
+               .access = std::exchange(setup.access, {}),
+               .seccomp = setup.seccomp};
+  ChildProcess process = TRY(ChildProcess::fork());
+  if (process.is_here()) {
+    tls_main(std::move(tls));
+  }
+  setup.socket = std::move(outer);
+  return process;
+}
+
+ClientProcess::ClientProcess(EventLoop& loop, Fd link, ChildProcess process, ChildProcess tls, Hooks hooks)
+    : loop_(loop), link_(std::move(link)), process_(std::move(process)), tls_(std::move(tls)), hooks_(std::move(hooks)) {
   input_ = loop_.on_readable(link_.get(), [this] { readable(); });
 }
 
 ClientProcess::~ClientProcess() {
   input_.reset();
-  ::kill(pid_, SIGKILL);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  process_ = {};
+  tls_ = {};
   for (uint16_t code = 0; code <= display::kMaxKey; ++code) {
     if (held_[code]) {
       hooks_.input(display::bytes_of(display::Key{.code = code, .down = 0}));

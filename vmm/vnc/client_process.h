@@ -1,5 +1,5 @@
-// ClientProcess: the server's hold on the process that serves one client (client_setup.h): starts it, checks what it says,
-// ends it. On the loop; never blocks.
+// ClientProcess: the server's hold on the processes that serve one client (client_setup.h): starts them, checks what they
+// say, ends them. On the loop; never blocks.
 #pragma once
 
 #include <sys/types.h>
@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/io/event_loop.h"
 #include "vmm/display/rate_limit.h"
@@ -16,12 +17,35 @@
 
 namespace lodge::vnc {
 
+// A process of ours, which ends with this.
+class ChildProcess {
+ public:
+  ChildProcess() = default;
+  ChildProcess(ChildProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+  ChildProcess& operator=(ChildProcess&& other) noexcept {
+    ChildProcess old(std::move(*this));
+    pid_ = std::exchange(other.pid_, -1);
+    return *this;
+  }
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  // Returns in both processes.
+  [[nodiscard]] static Result<ChildProcess> fork();
+  [[nodiscard]] bool is_here() const { return pid_ == 0; }
+
+ private:
+  explicit ChildProcess(pid_t pid) : pid_(pid) {}
+  pid_t pid_ = -1;
+};
+
 class ClientProcess {
  public:
   struct Hooks {
     std::function<void()> want;                                    // wants() has changed
     std::function<void()> entered;                                 // it has come through the handshake
-    std::function<void(std::span<const std::byte> packet)> input;  // Key, Move or Position
+    std::function<void(std::span<const std::byte> packet)> input;  // Key, Move, Position or Size
     std::function<void(std::string why)> gone;                     // destroy it soon, not inside
   };
   // `setup.link` is filled in here. Error: no process.
@@ -39,7 +63,8 @@ class ClientProcess {
   [[nodiscard]] bool shared() const { return shared_; }
 
  private:
-  ClientProcess(EventLoop& loop, Fd link, pid_t pid, Hooks hooks);
+  ClientProcess(EventLoop& loop, Fd link, ChildProcess process, ChildProcess tls, Hooks hooks);
+  [[nodiscard]] static Result<ChildProcess> start_tls(ClientSetup& setup);
   void readable();
   [[nodiscard]] Result<bool> take_packet();  // false: none waits
   [[nodiscard]] Result<void> take(const FromClient& message, std::span<const std::byte> packet);
@@ -47,7 +72,8 @@ class ClientProcess {
 
   EventLoop& loop_;
   Fd link_;
-  pid_t pid_;
+  ChildProcess process_;
+  ChildProcess tls_;  // of a client that comes in over TLS
   Hooks hooks_;
   std::optional<Want> want_;
   bool entered_ = false;

@@ -1,30 +1,27 @@
-// What a client process is given, and the function that it is.
+// What the processes of a client are given, and the functions that they are.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
 #include "base/fd.h"
+#include "vmm/vnc/access.h"
 #include "vmm/vnc/picture.h"
+#include "vmm/vnc/tls_credentials.h"
 
 namespace lodge::vnc {
 
-// Who may come in.
-struct Access {
-  enum class Kind : uint8_t { open, password, nobody };
-  Kind kind = Kind::open;
-  std::string password;
-  int64_t expires = 0;  // seconds since the epoch; 0: never
-};
-
 struct ClientSetup {
-  Fd socket;  // of the client
-  Fd link;    // to the server's process (link.h)
+  Fd socket;                              // of the client
+  Fd link;                                // to the server's process (link.h)
+  TlsCredentials* credentials = nullptr;  // of the server, if it has any
+  bool encrypted = false;  // the client comes in over TLS: by a process of its own, which asks for the password
   const SharedPicture* picture = nullptr;
   std::string guest;
   uint64_t number = 0;  // of the client, for logs
   Access access;
-  bool absolute = false;  // the guest's pointer
+  bool absolute = false;     // the guest's pointer
+  bool takes_sizes = false;  // the guest can be told of a size
   bool seccomp = true;
 };
 
@@ -32,7 +29,17 @@ struct ClientSetup {
 // own affair. Never returns.
 [[noreturn]] void client_main(ClientSetup setup);
 
-// The library's first use of its ciphers reads files: once, before any filter.
-void prepare_library();
+struct TlsSetup {
+  Fd socket;  // of the client
+  Fd link;    // to the server's process
+  Fd inner;   // to the client's process
+  const SharedPicture* picture = nullptr;
+  const TlsCredentials* credentials = nullptr;
+  Access access;
+  bool seccomp = true;
+};
+
+// Stands between a client that speaks TLS and its process (relay.h). Never returns.
+[[noreturn]] void tls_main(TlsSetup setup);
 
 }  // namespace lodge::vnc

@@ -44,6 +44,9 @@ Result<FromClient> parse_from_client(std::span<const std::byte> packet) {
   if (const auto* position = std::get_if<display::Position>(&input)) {
     return *position;
   }
+  if (const auto* size = std::get_if<display::Size>(&input)) {
+    return *size;
+  }
   return fail("a client's process does not ask the monitor");
 }
 

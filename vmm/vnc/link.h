@@ -1,6 +1,6 @@
 // What the server's process and its client processes say to each other, over a SOCK_SEQPACKET pair as the display channel's
-// (vmm/display/channel.h), of which Key, Move and Position (from the client) and Pointer (from the server) are part. The
-// server checks what it gets: a client process reads what strangers send.
+// (vmm/display/channel.h), of which Key, Move, Position and Size (from the client) and Pointer (from the server) are part.
+// The server checks what it gets: a client process reads what strangers send.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ struct Entered {
 };
 // From the client: its last words.
 struct Leaving {
-  enum Reason : uint32_t { closed, no_rfb, input_flood, message_flood, trouble };
+  enum Reason : uint32_t { closed, no_rfb, input_flood, message_flood, no_tls, tls_failed, certificate, password, trouble };
   LinkType type = LinkType::leaving;
   uint32_t reason = closed;
 };
@@ -39,7 +39,7 @@ struct Changed {
 };
 static_assert(sizeof(Want) == 12 && sizeof(Entered) == 8 && sizeof(Leaving) == 8 && sizeof(Changed) == 4);
 
-using FromClient = std::variant<Want, Entered, Leaving, display::Key, display::Move, display::Position>;
+using FromClient = std::variant<Want, Entered, Leaving, display::Key, display::Move, display::Position, display::Size>;
 // Error: what is wrong.
 [[nodiscard]] Result<FromClient> parse_from_client(std::span<const std::byte> packet);
 using FromServer = std::variant<Changed, display::Pointer>;

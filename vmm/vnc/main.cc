@@ -84,10 +84,20 @@ Result<Sockets> open_sockets(const CommandLine& line) {
   return all;
 }
 
+Result<std::shared_ptr<TlsCredentials>> load_certificates(const CommandLine& line) {
+  if (line.tls_folder.empty() && !line.tls_fds) {
+    return nullptr;
+  }
+  return TlsCredentials::load(
+      line.tls_fds ? TRY(read_tls_descriptors(*line.tls_fds)) : TRY(read_tls_folder(line.tls_folder)),
+      line.tls_verify_clients);
+}
+
 Result<int> run(const CommandLine& line) {
   const Fd signals = TRY(take_signals());
+  auto tls = TRY(load_certificates(line));
   Sockets sockets = TRY(open_sockets(line));
-  prepare_library();
+  prepare_ciphers();
   const auto loop = TRY(EventLoop::create("vnc"));
   int status = 0;
   std::unique_ptr<ControlServer> control;
@@ -104,8 +114,9 @@ Result<int> run(const CommandLine& line) {
     }
     loop->stop();
   };
-  const auto server = TRY(VncServer::create(*loop, {line.name, line.share, line.password_required, line.seccomp},
-                                            std::move(sockets.display), std::move(hooks)));
+  const auto server =
+      TRY(VncServer::create(*loop, {line.name, line.share, line.password_required, line.seccomp, std::move(tls)},
+                            std::move(sockets.display), std::move(hooks)));
   const auto watch = loop->on_readable(signals.get(), [&] {
     signalfd_siginfo info{};
     if (::read(signals.get(), &info, sizeof info) == sizeof info) {

@@ -75,11 +75,12 @@ Result<bool> MonitorLink::take_packet() {
 }
 
 Result<void> MonitorLink::take(const display::FromMonitor& message, Fd file) {
-  if (std::holds_alternative<display::Hello>(message)) {
+  if (const auto* hello = std::get_if<display::Hello>(&message)) {
     if (picture_) {
       return fail("it says hello again");
     }
     TRY_VOID(take_picture(file));
+    takes_sizes_ = (hello->features & display::kTakesSizes) != 0;
     hooks_.ready();
   } else if (const auto* pointer = std::get_if<display::Pointer>(&message)) {
     hooks_.pointer(pointer->absolute != 0);

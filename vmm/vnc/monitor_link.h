@@ -30,7 +30,9 @@ class MonitorLink {
   // Asks for the picture; `frame` runs later, once. One at a time.
   void refresh();
   [[nodiscard]] bool refreshing() const { return refreshing_; }
-  // Key, Move or Position. What finds no room for long is lost.
+  // The guest can be told of a Size. Once it is ready.
+  [[nodiscard]] bool takes_sizes() const { return takes_sizes_; }
+  // Key, Move, Position or Size. What finds no room for long is lost.
   void send(std::span<const std::byte> packet);
   // What the last frame described; the monitor may be writing to it.
   [[nodiscard]] std::span<const uint32_t> picture() const;
@@ -53,6 +55,7 @@ class MonitorLink {
   std::unique_ptr<std::byte, Unmap> picture_;
   std::deque<std::vector<std::byte>> queue_;
   uint32_t serial_ = 0;
+  bool takes_sizes_ = false;
   bool refreshing_ = false;
   bool ended_ = false;
   EventLoop::Watch input_;

@@ -19,6 +19,9 @@ Shows a guest's screen to VNC clients and brings what they type.
   --listen-fd N           take clients from this inherited, listening socket
   --control-fd N          be told by JSON lines on this inherited, listening socket
   --password-required     nobody comes in before a password is set there
+  --tls-cert-dir DIR      clients come in over TLS only; the certificates are in this folder
+  --tls-cert-fds CA,CERT,KEY  the same with inherited descriptors of the three files
+  --tls-verify-clients    clients need a certificate, too
   --share POLICY          allow-exclusive (default), force-shared or ignore
   --websocket no          clients that speak WebSocket are turned away
   --log-level LEVEL       debug, info (default), warning, error or off
@@ -33,6 +36,19 @@ Result<int> parse_fd(std::string_view option, std::string_view text) {
     return fail("{}: '{}' is no descriptor; give its number", option, text);
   }
   return fd;
+}
+
+Result<std::array<int, 3>> parse_fds(std::string_view option, std::string_view text) {
+  std::array<int, 3> fds{};
+  for (size_t i = 0; i < fds.size(); ++i) {
+    const size_t comma = i + 1 < fds.size() ? text.find(',') : text.size();
+    if (comma == std::string_view::npos) {
+      return fail("{} wants three descriptors, CA,CERT,KEY", option);
+    }
+    fds[i] = TRY(parse_fd(option, text.substr(0, comma)));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return fds;
 }
 
 template <class T, size_t N>
@@ -67,6 +83,10 @@ Result<void> apply(CommandLine& line, std::string_view option, const std::string
     line.listen_fds.push_back(TRY(parse_fd(option, value)));
   } else if (option == "--control-fd") {
     line.control_fd = TRY(parse_fd(option, value));
+  } else if (option == "--tls-cert-dir") {
+    line.tls_folder = value;
+  } else if (option == "--tls-cert-fds") {
+    line.tls_fds = TRY(parse_fds(option, value));
   } else if (option == "--share") {
     line.share = TRY(parse_word(option, value, kShares));
   } else if (option == "--websocket") {
@@ -97,6 +117,10 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
       line.password_required = true;
       continue;
     }
+    if (option == "--tls-verify-clients") {
+      line.tls_verify_clients = true;
+      continue;
+    }
     if (i + 1 == arguments.size()) {
       return fail("'{}' is no option or lacks its value; lodge-vnc --help lists them", option);
     }
@@ -107,6 +131,12 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
   }
   if (line.listen.empty() && line.listen_fds.empty() && line.control_fd < 0) {
     return fail("nobody could come; give --listen, --listen-fd or --control-fd");
+  }
+  if (!line.tls_folder.empty() && line.tls_fds) {
+    return fail("give one of --tls-cert-dir and --tls-cert-fds");
+  }
+  if (line.tls_verify_clients && line.tls_folder.empty() && !line.tls_fds) {
+    return fail("--tls-verify-clients needs --tls-cert-dir or --tls-cert-fds: clients have certificates in TLS only");
   }
   return line;
 }

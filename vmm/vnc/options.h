@@ -1,6 +1,8 @@
 // The command line of lodge-vnc.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,9 @@ struct CommandLine {
   std::vector<int> listen_fds;
   int control_fd = -1;
   bool password_required = false;
+  std::string tls_folder;                     // with the certificates; empty: none
+  std::optional<std::array<int, 3>> tls_fds;  // the authority's certificate, the server's, its key
+  bool tls_verify_clients = false;
   Share share = Share::allow_exclusive;
   LogLevel log_level = LogLevel::info;
   bool seccomp = true;

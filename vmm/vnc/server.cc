@@ -143,7 +143,10 @@ Result<void> VncServer::add_client(Fd socket, bool skip_auth) {
   setup.guest = options_.guest;
   setup.number = number;
   setup.access = access(skip_auth);
+  setup.credentials = options_.tls.get();
+  setup.encrypted = options_.tls && !skip_auth;
   setup.absolute = absolute_;
+  setup.takes_sizes = monitor_.takes_sizes();
   setup.seccomp = options_.seccomp;
   ClientProcess::Hooks hooks;
   hooks.want = [this] { pace(); };

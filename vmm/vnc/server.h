@@ -29,6 +29,7 @@ class VncServer {
     Share share = Share::allow_exclusive;
     bool password_required = false;
     bool seccomp = true;
+    std::shared_ptr<TlsCredentials> tls;  // clients come in over TLS only; none: in clear
   };
   struct Hooks {
     // "VNC_CONNECTED", "VNC_INITIALIZED", "VNC_DISCONNECTED", with what there is to say.
@@ -43,6 +44,7 @@ class VncServer {
 
   // A listening socket, from which clients are taken once the monitor has said hello.
   void listen(Fd listener);
+  // `skip_auth`: without a password and without TLS: whoever passes the socket vouches for the client, and for the way.
   // Error: it is no stream socket; there are too many.
   [[nodiscard]] Result<void> add_client(Fd socket, bool skip_auth);
   // `password`: nothing: none is set; "": nobody comes in. `expires`: seconds since the epoch, 0: never. Clients in the

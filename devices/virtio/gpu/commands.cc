@@ -97,7 +97,8 @@ Response VirtioGpu::change(uint32_t type, const Chain& chain) {
 }
 
 VirtioGpu::Answer VirtioGpu::display_info() {
-  display_info_[0] = {{0, 0, options_.width, options_.height}, 1, 0};
+  const GpuPreferredSize::Size size = size_.tell();
+  display_info_[0] = {{0, 0, size.width, size.height}, 1, 0};
   return {kOkDisplayInfo, std::as_bytes(std::span(display_info_))};
 }
 
@@ -109,7 +110,8 @@ VirtioGpu::Answer VirtioGpu::edid(const Chain& chain) {
   if (wanted->scanout != 0) {
     return {kErrInvalidScanoutId};
   }
-  const auto block = edid_block(options_.width, options_.height);
+  const GpuPreferredSize::Size size = size_.get();
+  const auto block = edid_block(size.width, size.height);
   edid_.size = block.size();
   std::ranges::copy(block, edid_.block.begin());
   return {kOkEdid, bytes_of(edid_)};

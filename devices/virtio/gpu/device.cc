@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace lodge {
 namespace {
 
@@ -40,9 +42,46 @@ std::optional<ChangedLines> VirtioGpu::refresh(Image& image) {
 }
 
 void VirtioGpu::read_config(uint32_t offset, std::span<std::byte> to) {
-  // The screen never changes by itself: no events, so nothing to clear.
-  const virtio_gpu::Config config{.num_scanouts = 1};
+  const virtio_gpu::Config config{.events_read = size_.events(), .num_scanouts = 1};
   copy_config(bytes_of(config), offset, to);
+}
+
+void VirtioGpu::write_config(uint32_t offset, std::span<const std::byte> from) {
+  if (offset == offsetof(virtio_gpu::Config, events_clear) && from.size() == sizeof(uint32_t) &&
+      size_.clear(load_le<uint32_t>(from))) {
+    post_event();
+  }
+}
+
+void VirtioGpu::prefer_size(uint32_t width, uint32_t height) {
+  if (size_.set({width, height})) {
+    post_event();
+  }
+}
+
+void VirtioGpu::post_event() {
+  const Lock lock(mutex_);
+  if (loop_ == nullptr) {
+    return;  // start_queue() does it
+  }
+  loop_->post([this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) {
+      transport_->notify_config();
+    }
+  });
+}
+
+void VirtioGpu::start_queue(Virtqueue& queue) {
+  if (queue.index() != kControl) {
+    return;
+  }
+  {
+    const Lock lock(mutex_);
+    loop_ = &queue.loop();
+  }
+  if (size_.events() != 0) {
+    post_event();
+  }
 }
 
 void VirtioGpu::kick(Virtqueue& queue) {
@@ -52,6 +91,10 @@ void VirtioGpu::kick(Virtqueue& queue) {
 }
 
 void VirtioGpu::stop_queue(Virtqueue& queue, Done done) {
+  if (queue.index() == kControl) {
+    const Lock lock(mutex_);
+    loop_ = nullptr;
+  }
   again_.at(queue.index()).reset();
   done();
 }
@@ -72,6 +115,12 @@ void VirtioGpu::save(std::string_view id, StateWriter& out) const {
     for (const GpuResource::Entry& entry : resource->backing()) {
       one.backing.push_back({entry.at.value, entry.length});
     }
+  }
+  state.events = size_.events();
+  const GpuPreferredSize::Size preferred = size_.get();
+  if (state.events != 0 || preferred != GpuPreferredSize::Size{options_.width, options_.height}) {
+    state.preferred_width = preferred.width;
+    state.preferred_height = preferred.height;
   }
   const GpuPicture::Shown shown = picture_.shown();
   state.taken = shown.taken;
@@ -122,6 +171,14 @@ Result<void> VirtioGpu::load(const StateReader& saved) {
       return outcome.has_value();
     });
     TRY_VOID(outcome);
+  }
+  if (state.preferred_width != 0 || state.preferred_height != 0) {  // older states have none
+    if (state.preferred_width == 0 || state.preferred_height == 0 || state.preferred_width > kMaxEdidWidth ||
+        state.preferred_height > kMaxEdidHeight || state.events > virtio_gpu::kEventDisplay) {
+      return fail("saved display '{}' prefers {}x{}, events {:#x}", id, state.preferred_width, state.preferred_height,
+                  state.events);
+    }
+    size_.load({state.preferred_width, state.preferred_height}, state.events);
   }
   if (state.taken) {
     picture_.show_nothing();

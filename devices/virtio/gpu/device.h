@@ -11,9 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "devices/display/screen.h"
 #include "devices/virtio/gpu/edid.h"
 #include "devices/virtio/gpu/picture.h"
+#include "devices/virtio/gpu/preferred_size.h"
 #include "devices/virtio/gpu/state.h"
 #include "devices/virtio/virtio_device.h"
 
@@ -24,7 +26,7 @@ class VirtioGpu final : public VirtioDevice, public Screen {
   static constexpr uint64_t kMaxBytes = 256U << 20;  // for what the guest makes
   struct Options {
     std::string id = "video0";
-    uint32_t width = 1280;  // that the screen prefers, at most kMaxEdidWidth and kMaxEdidHeight
+    uint32_t width = 1280;  // that the screen prefers at first, at most kMaxEdidWidth and kMaxEdidHeight
     uint32_t height = 800;
     uint64_t max_bytes = kMaxBytes;
     std::shared_ptr<Screen> before = {};  // is seen until a driver sets the scanout, and again after a reset; null: black
@@ -37,9 +39,10 @@ class VirtioGpu final : public VirtioDevice, public Screen {
   [[nodiscard]] uint64_t offered_features() const override { return virtio_gpu::kFeatureEdid; }
   [[nodiscard]] std::span<const uint16_t> queue_sizes() const override { return kQueueSizes; }
   void read_config(uint32_t offset, std::span<std::byte> to) override;
-  void attach(VirtioTransport& /*transport*/) override {}
+  void write_config(uint32_t offset, std::span<const std::byte> from) override;
+  void attach(VirtioTransport& transport) override { transport_ = &transport; }
   void activate(const Activation& activation) override { memory_ = &activation.memory; }
-  void start_queue(Virtqueue& /*queue*/) override {}
+  void start_queue(Virtqueue& queue) override;
   void kick(Virtqueue& queue) override;
   void stop_queue(Virtqueue& queue, Done done) override;
   void reset() override;
@@ -47,6 +50,8 @@ class VirtioGpu final : public VirtioDevice, public Screen {
   [[nodiscard]] std::vector<Counter> counters() const override;
 
   [[nodiscard]] std::optional<ChangedLines> refresh(Image& image) override;
+  [[nodiscard]] bool takes_sizes() const override { return true; }
+  void prefer_size(uint32_t width, uint32_t height) override;
 
  private:
   static constexpr uint16_t kControl = 0;
@@ -54,7 +59,10 @@ class VirtioGpu final : public VirtioDevice, public Screen {
   static constexpr uint64_t kPerTurn = 8U << 20;   // bytes before other work of the loop has its turn
   static constexpr uint64_t kCommandCost = 16384;  // of one, in these bytes
   explicit VirtioGpu(Options options)
-      : options_(std::move(options)), resources_(options_.max_bytes), picture_(options_.width, options_.height) {}
+      : options_(std::move(options)),
+        size_({options_.width, options_.height}),
+        resources_(options_.max_bytes),
+        picture_(options_.width, options_.height) {}
   [[nodiscard]] Result<void> load(const StateReader& saved);
   [[nodiscard]] Result<void> load_resource(const GpuResourceState& state);
 
@@ -77,8 +85,16 @@ class VirtioGpu final : public VirtioDevice, public Screen {
   [[nodiscard]] virtio_gpu::Response detach_backing(const virtio_gpu::ResourceId& wanted);
   [[nodiscard]] virtio_gpu::Response cursor(uint32_t type, const virtio_gpu::Cursor& wanted);
 
+  // The guest is told that the display has changed, on the loop: others may not interrupt it.
+  void post_event();
+
   Options options_;
   GuestWarnings warnings_;
+  VirtioTransport* transport_ = nullptr;
+  GpuPreferredSize size_;
+  Mutex mutex_;
+  EventLoop* loop_ GUARDED_BY(mutex_) = nullptr;                // while the control queue runs
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what is posted to the loop looks at it
   // The loop's, or whose the device is while it rests.
   GuestMemory* memory_ = nullptr;
   GpuResources resources_;

@@ -123,6 +123,8 @@ struct Edid {
 };
 static_assert(sizeof(DisplayInfo) == 384 && sizeof(Edid) == 1032);
 
+inline constexpr uint32_t kEventDisplay = 1;  // ask for the display info again
+
 struct Config {
   uint32_t events_read = 0;
   uint32_t events_clear = 0;

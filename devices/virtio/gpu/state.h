@@ -36,6 +36,9 @@ struct VirtioGpuState {
   int32_t cursor_x = 0;
   int32_t cursor_y = 0;
   std::vector<uint32_t> cursor;  // its pixels; empty: none
+  uint32_t preferred_width = 0;  // 0: that of the configuration
+  uint32_t preferred_height = 0;
+  uint32_t events = 0;  // of the config space
   friend bool operator==(const VirtioGpuState&, const VirtioGpuState&) = default;
 };
 
@@ -77,7 +80,10 @@ struct Schema<VirtioGpuState> {
                                             field(7, "cursor-x", &S::cursor_x),
                                             field(8, "cursor-y", &S::cursor_y),
                                             field(9, "cursor", &S::cursor),
-                                            field(10, "taken", &S::taken)};
+                                            field(10, "taken", &S::taken),
+                                            field(11, "preferred-width", &S::preferred_width),
+                                            field(12, "preferred-height", &S::preferred_height),
+                                            field(13, "events", &S::events)};
 };
 
 template <>

@@ -8,17 +8,21 @@ import subprocess
 import threading
 
 from . import places
+from .control import Control
 from .vnc import PROGRAM
 
 PICTURE_BYTES = 4096 * 4096 * 4
-HELLO, FRAME, POINTER, REFRESH, KEY, MOVE = 1, 2, 3, 16, 17, 18
+HELLO, FRAME, POINTER, REFRESH, KEY, MOVE, SIZE = 1, 2, 3, 16, 17, 18, 20
+TAKES_SIZES = 1
 
 
 class FakeMonitor:
-    """lodge-vnc with a screen that the test paints. events: what was typed, as ("key", code, down) or ("move", right, down, wheel, buttons)."""
+    """lodge-vnc with a screen that the test paints. events: what was typed, as ("key", code, down) or ("move", right, down, wheel, buttons)
+    or ("size", width, height); control: its control socket; log: what it said."""
 
-    def __init__(self, folder, width, height):
+    def __init__(self, folder, width, height, *options, passed=(), features=TAKES_SIZES):
         self.path = f"{folder}/vnc.rfb"
+        self.log = f"{folder}/vnc.log"
         self.events = queue.Queue()
         self.lock = threading.Lock()
         self.file = os.memfd_create("picture", os.MFD_ALLOW_SEALING)
@@ -26,10 +30,13 @@ class FakeMonitor:
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         self.paint(width, height, 0)
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            words = [PROGRAM, "--display-fd", str(theirs.fileno()), "--listen", f"unix:{self.path}"]
-            self.process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
-        socket.send_fds(self.socket, [struct.pack("<III", HELLO, 1, 0)], [self.file])
+        with theirs, socket.socket(socket.AF_UNIX) as listener, open(self.log, "wb") as log:
+            listener.bind(f"{folder}/vnc.control")
+            listener.listen(8)
+            words = [PROGRAM, "--display-fd", str(theirs.fileno()), "--listen", f"unix:{self.path}", "--control-fd", str(listener.fileno())]
+            self.process = subprocess.Popen([*words, *options], pass_fds=[theirs.fileno(), listener.fileno(), *passed], stderr=log)
+        self.control = Control(f"{folder}/vnc.control")
+        socket.send_fds(self.socket, [struct.pack("<III", HELLO, 1, features)], [self.file])
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
@@ -65,6 +72,14 @@ class FakeMonitor:
             elif kind == MOVE:
                 self.events.put(("move", *struct.unpack("<iiiI", bytes(numbers))))
 
+            elif kind == SIZE:
+                self.events.put(("size", *struct.unpack("<II", bytes(numbers))))
+
+    def said(self):
+        """What lodge-vnc has written."""
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
     def next(self, count):
         """So many events."""
         return [self.events.get(timeout=places.COMMAND_SECONDS) for _ in range(count)]
@@ -74,5 +89,6 @@ class FakeMonitor:
         self.socket.shutdown(socket.SHUT_RDWR)
         self.thread.join()
         self.socket.close()
+        self.control.close()
         os.close(self.file)
         return self.process.wait(places.EXIT_SECONDS)

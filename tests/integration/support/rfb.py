@@ -6,8 +6,10 @@ import time
 
 from .places import CONTROL_SECONDS
 
-RAW, DESKTOP_SIZE, POINTER_MOTION, EXTENDED_KEY = 0, -223, -257, -258
-SECURITY_NONE, SECURITY_VNC = 1, 2
+RAW, DESKTOP_SIZE, POINTER_MOTION, EXTENDED_KEY, EXTENDED_DESKTOP_SIZE = 0, -223, -257, -258, -308
+SIZE_OK, SIZE_PROHIBITED, SIZE_TOO_MUCH, SIZE_BAD_LAYOUT = range(4)
+SECURITY_NONE, SECURITY_VNC, SECURITY_VENCRYPT = 1, 2, 19
+X509_NONE, X509_VNC = 260, 261
 ESCAPE, RETURN = 0xFF1B, 0xFF0D
 PIXEL_FORMAT = struct.pack(">BBBBHHHBBB3x", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)  # 0x00RRGGBB, little-endian
 
@@ -41,6 +43,7 @@ class Rfb:
         self.challenge = b""
         self.encodings = []  # pseudo encodings that the server has answered
         self.steps = False  # the server wants a mouse's steps
+        self.sizes = []  # what ExtendedDesktopSize said: (whose wish, answer, width, height)
 
     def close(self):
         """Ends the connection."""
@@ -60,15 +63,46 @@ class Rfb:
         """Numbers, as struct has them."""
         return struct.unpack(form, self.read(struct.calcsize(form)))
 
-    def enter(self, password=None, shared=True, encodings=(RAW, DESKTOP_SIZE)):
-        """The handshake. Refused: the server does not let us in."""
+    def security_types(self):
+        """What the server offers after the version."""
         version = self.read(12)
         assert version == b"RFB 003.008\n", version
         self.socket.sendall(version)
-        kinds = self.read(self.unpack("B")[0])
+        return list(self.read(self.unpack("B")[0]))
+
+    def choose_vencrypt(self):
+        """VeNCrypt 0.2; the subtypes."""
+        assert self.security_types() == [SECURITY_VENCRYPT]
+        self.socket.sendall(bytes([SECURITY_VENCRYPT]))
+        assert self.read(2) == b"\0\2"
+        self.socket.sendall(b"\0\2")
+        assert self.read(1) == b"\0"
+        return list(self.unpack(f">{self.unpack('B')[0]}I"))
+
+    def start_tls(self, context):
+        """The only subtype that there is, and TLS; returns it. ssl.SSLError: one of the two does not want the other."""
+        (subtype,) = self.choose_vencrypt()
+        self.socket.sendall(struct.pack(">I", subtype))
+        assert self.read(1) == b"\1"
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        return subtype
+
+    def enter_tls(self, context, password=None, **options):
+        """The handshake with TLS."""
+        subtype = self.start_tls(context)
+        assert subtype == (X509_NONE if password is None else X509_VNC)
+        return self.finish(SECURITY_NONE if password is None else SECURITY_VNC, password, **options)
+
+    def enter(self, password=None, **options):
+        """The handshake. Refused: the server does not let us in."""
+        kinds = self.security_types()
         kind = SECURITY_NONE if password is None and SECURITY_NONE in kinds else SECURITY_VNC
         assert kind in kinds, kinds
         self.socket.sendall(bytes([kind]))
+        return self.finish(kind, password, **options)
+
+    def finish(self, kind, password, shared=True, encodings=(RAW, DESKTOP_SIZE)):
+        """What comes after the choice."""
         if kind == SECURITY_VNC:
             self.challenge = self.read(16)
             self.socket.sendall(encrypt(password or "", self.challenge))
@@ -100,9 +134,13 @@ class Rfb:
             if encoding == RAW:
                 self.draw(x, y, width, height)
                 drawn.append((x, y, width, height))
-            elif encoding == DESKTOP_SIZE:
-                self.width, self.height = width, height
-                self.pixels = bytearray(width * height * 4)
+            elif encoding in (DESKTOP_SIZE, EXTENDED_DESKTOP_SIZE):
+                if encoding == EXTENDED_DESKTOP_SIZE:
+                    self.read(self.unpack("Bxxx")[0] * 16)
+                    self.sizes.append((x, y, width, height))
+                if (self.width, self.height) != (width, height):
+                    self.width, self.height = width, height
+                    self.pixels = bytearray(width * height * 4)
             else:
                 assert encoding in (POINTER_MOTION, EXTENDED_KEY), f"encoding {encoding}"
                 self.encodings.append(encoding)
@@ -144,6 +182,20 @@ class Rfb:
     def pointer(self, mask, x, y):
         """The pointer's place and buttons."""
         self.socket.sendall(struct.pack(">BBHH", 5, mask, x, y))
+
+    def want_size(self, width, height, screens=None):
+        """SetDesktopSize, with one screen or with these, as (x, y, width, height)."""
+        screens = [(0, 0, width, height)] if screens is None else screens
+        message = struct.pack(">BxHHBx", 251, width, height, len(screens))
+        self.socket.sendall(message + b"".join(struct.pack(">IHHHHI", number, *each, 0) for number, each in enumerate(screens)))
+
+    def answer_to_size(self):
+        """The next word of ExtendedDesktopSize that answers a wish of ours: (answer, width, height)."""
+        while not (found := [each for each in self.sizes if each[0] == 1]):
+            self.request()
+            self.receive()
+        self.sizes = []
+        return found[0][1:]
 
     def colours(self):
         """How many pixels there are of each colour."""

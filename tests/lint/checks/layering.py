@@ -38,7 +38,8 @@ ONLY = {
     r"<linux/kvm\.h>": ["vmm/kvm/kvm_abi.h"],
     r"<rfb/": ["vmm/vnc/"],
     r"<boost/": ["libvirt-driver/"],
-    r"<(gnutls|sasl)/": ["libvirt-driver/access/"],
+    r"<gnutls/": ["libvirt-driver/access/", "vmm/vnc/"],
+    r"<sasl/": ["libvirt-driver/access/"],
     r"<systemd/": ["libvirt-driver/access/", "libvirt-driver/domains/"],
 }
 

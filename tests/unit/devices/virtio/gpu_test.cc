@@ -161,6 +161,59 @@ TEST_CASE("EDID is a block of version 1.4 that prefers the screen's size") {
   CHECK(gpu.command(kGetEdid, {}) == kErrInvalidParameter);
 }
 
+TEST_CASE("a size that people would like is told as an event, in the display info and by EDID") {
+  Gpu gpu({.width = 1024, .height = 768});
+  auto& changes = gpu.driver->transport().config_changes;
+  const auto event = [&gpu] {
+    std::array<std::byte, 4> bytes{};
+    gpu.device->read_config(offsetof(Config, events_read), bytes);
+    return load_le<uint32_t>(bytes);
+  };
+  const auto clear = [&gpu](uint32_t bits) { gpu.device->write_config(offsetof(Config, events_clear), bytes_of(bits)); };
+  const auto size = [&gpu] {
+    REQUIRE(gpu.command(kGetDisplayInfo, {}) == kOkDisplayInfo);
+    const Rect rect = gpu.body<DisplayInfo>()[0].rect;
+    REQUIRE(gpu.run(kGetEdid, GetEdid{}) == kOkEdid);
+    const auto edid = gpu.body<Edid>();
+    const auto byte = [&edid](size_t at) { return std::to_integer<uint32_t>(edid.block.at(at)); };
+    CHECK((byte(56) | (byte(58) >> 4) << 8) == rect.width);
+    CHECK((byte(59) | (byte(61) >> 4) << 8) == rect.height);
+    return std::pair(rect.width, rect.height);
+  };
+  CHECK(gpu.device->takes_sizes());
+  CHECK(event() == 0);
+  gpu.device->prefer_size(1024, 768);
+  CHECK(event() == 0);
+  gpu.device->prefer_size(800, 600);
+  CHECK(event() == kEventDisplay);
+  CHECK(size() == std::pair(800U, 600U));  // commands turn the loop
+  CHECK(changes == 1);
+  clear(0);
+  CHECK(event() == kEventDisplay);
+  clear(kEventDisplay);
+  CHECK(event() == 0);
+
+  // One that changes while the guest looks is told again, once.
+  gpu.device->prefer_size(640, 480);
+  CHECK(size() == std::pair(640U, 480U));
+  gpu.device->prefer_size(1920, 1200);
+  clear(kEventDisplay);
+  CHECK(event() == kEventDisplay);
+  clear(kEventDisplay);
+  CHECK(event() == 0);
+  CHECK(size() == std::pair(1920U, 1200U));
+  CHECK(changes == 4);
+
+  // The nearest that there is; a save has it, and an event that the guest has not seen.
+  gpu.device->prefer_size(1, 16384);
+  gpu.save_and_restore();
+  CHECK(event() == kEventDisplay);
+  CHECK(size() == std::pair(GpuPreferredSize::kLeast, kMaxEdidHeight));
+  CHECK(gpu.driver->transport().config_changes > 4);
+  clear(kEventDisplay);
+  CHECK(event() == 0);
+}
+
 // VESA's own numbers for 1920x1080 with reduced blanking: 138.5 MHz, 2080 x 1111.
 TEST_CASE("EDID's timing is CVT's") {
   const auto block = edid_block(1920, 1080);
@@ -474,6 +527,10 @@ TEST_CASE("damaged states of displays are refused") {
   CHECK(!refused({.resources = {one}, .shown = 1, .width = 4, .height = 4}, blank));
   CHECK(refused({.resources = {one}}, {}));
   CHECK(refused({.resources = {one, one}}, std::vector<GpuPixels>(2)));
+  CHECK(!refused({.preferred_width = 800, .preferred_height = 600, .events = 1}, {}));
+  CHECK(refused({.preferred_width = 800}, {}));
+  CHECK(refused({.preferred_width = 800, .preferred_height = 2401}, {}));
+  CHECK(refused({.preferred_width = 800, .preferred_height = 600, .events = 2}, {}));
   CHECK(refused({.resources = {one}}, {GpuPixels{.pixels = std::vector<uint32_t>(15, 1)}}));
   CHECK(refused({.resources = {one}, .shown = 1, .width = 5, .height = 4}, blank));
   CHECK(refused({.resources = {one}, .shown = 2, .width = 4, .height = 4}, blank));

@@ -113,6 +113,17 @@ TEST_CASE("keys_that_do_not_go_together_are_refused") {
   CHECK(error_of("max_clients = 5").find("max_anonymous_clients (20) is above max_clients (5)") != std::string::npos);
 }
 
+TEST_CASE("vnc_over_tls_is_as_in_qemu_conf") {
+  const DaemonConfig config =
+      read("vnc_tls = 1\nvnc_tls_x509_cert_dir = \"/etc/x\"\nvnc_tls_x509_verify = 1\nvnc_tls_x509_secret_uuid = \"\"");
+  CHECK(config.vnc_tls);
+  CHECK(config.vnc_tls_x509_cert_dir == "/etc/x");
+  CHECK(config.vnc_tls_x509_verify);
+  CHECK(!DaemonConfig{}.vnc_tls_x509_verify);
+  CHECK(error_of("vnc_tls_x509_secret_uuid = \"01234567-89ab-cdef-0123-456789abcdef\"").find("passphrase") !=
+        std::string::npos);
+}
+
 TEST_CASE("a_missing_file_is_an_error_or_the_defaults") {
   const std::string none = "/nonexistent/virtlodged.conf";
   CHECK(load_daemon_config(none, false)->max_workers == DaemonConfig{}.max_workers);

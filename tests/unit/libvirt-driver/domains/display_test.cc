@@ -2,6 +2,7 @@
 #include "libvirt-driver/domains/display.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -136,6 +137,29 @@ TEST_CASE("passwords: the domain's, the host's, or nobody gets in") {
   CHECK(!parse_utc("1970-01-01T00:01:00Z"));
   CHECK(!parse_utc("1970-01-01 00:01:00"));
   CHECK(!parse_utc(""));
+}
+
+TEST_CASE("with TLS the certificates are looked at before the server is started") {
+  const Folder folder;
+  DisplayOptions options;
+  options.tls = true;
+  options.tls_folder = folder.path();
+  DomainConfig config = vnc("");
+  const auto refused = open_display(config, folder.path(), options);
+  REQUIRE(!refused);
+  const std::string message = refused.error().message();
+  INFO(message);
+  CHECK(message.find("vnc_tls") != std::string::npos);
+  CHECK(message.find(folder.path() + "/ca-cert.pem: No such file") != std::string::npos);
+  CHECK(message.find("virtlodged(8)") != std::string::npos);
+  DomainConfig without = domain_with("");
+  CHECK(open_display(without, folder.path(), options).has_value());
+  const auto words = [&](bool verify) {
+    options.tls_verify = verify;
+    return fmt::format("{}", fmt::join(display_command("/x/lodge-vmm", config, options, 1), " "));
+  };
+  CHECK(words(false).ends_with("--listen-fd 4 --control-fd 5 --tls-cert-fds 6,7,8"));
+  CHECK(words(true).ends_with("--tls-cert-fds 6,7,8 --tls-verify-clients"));
 }
 
 TEST_CASE("the server is started with its descriptors and ends with its guest") {

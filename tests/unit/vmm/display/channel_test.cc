@@ -23,7 +23,10 @@ TEST_CASE("Packets of the display channel are what they say, of their size") {
   CHECK(from_viewer(Key{.code = 30, .down = 1}));
   CHECK(from_viewer(Move{.right = -5, .down = kMaxStep, .wheel = 1, .buttons = kAllButtons}));
   CHECK(from_viewer(Position{.x = 0, .y = kMaxPosition}));
+  CHECK(from_viewer(Size{.width = 1, .height = kMaxSide}));
+  CHECK(from_viewer(Size{.width = 4096, .height = 4096}));
   CHECK(from_monitor(Hello{}));
+  CHECK(from_monitor(Hello{.features = kTakesSizes | 0x80}));
   CHECK(from_monitor(Frame{.width = 4096, .height = 4096, .first = 0, .last = 4096}));
   CHECK(from_monitor(Pointer{.absolute = 1}));
   const Key key{.code = 30};
@@ -47,6 +50,12 @@ TEST_CASE("Packets beyond their limits are refused") {
   CHECK(!from_viewer(Move{.buttons = kAllButtons + 1U}));
   CHECK(!from_viewer(Position{.x = kMaxPosition + 1}));
   CHECK(!from_viewer(Position{.buttons = 0x80}));
+  CHECK(!from_viewer(Size{.width = 0, .height = 1}));
+  CHECK(!from_viewer(Size{.width = 1, .height = 0}));
+  CHECK(!from_viewer(Size{.width = kMaxSide + 1, .height = 1}));
+  CHECK(!from_viewer(Size{.width = 4097, .height = 4096}));
+  CHECK(!from_viewer(Size{.width = UINT32_MAX, .height = UINT32_MAX}));
+  CHECK(!from_monitor(Size{.width = 1, .height = 1}));
   CHECK(!from_monitor(Hello{.version = 2}));
   CHECK(!from_monitor(Frame{.width = 0, .height = 1}));
   CHECK(!from_monitor(Frame{.width = 4097, .height = 4096}));

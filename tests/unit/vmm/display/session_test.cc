@@ -90,6 +90,14 @@ TEST_CASE("Places reach a tablet, and the viewer hears once when the guest begin
   CHECK(f.input.take().empty());
 }
 
+TEST_CASE("The size that a viewer would like reaches the screen") {
+  Fixture f;
+  CHECK(!f.send(display::Size{.width = 800, .height = 600})->has_value());
+  CHECK(f.screen.wanted() == "800x600");
+  CHECK(!f.send(display::Size{.width = 0, .height = 600}));
+  CHECK(f.screen.wanted() == "800x600");
+}
+
 TEST_CASE("A guest with neither keyboard nor mouse is looked at all the same") {
   Fixture f;
   f.session.emplace(DisplaySinks{&f.screen, nullptr, nullptr}, f.picture);

@@ -15,7 +15,12 @@ TEST_CASE("lodge-vnc's command line is read, and mistakes are named") {
   CHECK((line->display_fd == 5 && line->name == "web" && line->listen_fds == std::vector{6}));
   CHECK(line->listen == std::vector<std::string>{"[::1]:5900", "unix:/run/x"});
   CHECK((line->control_fd == 7 && line->password_required && line->share == Share::force_shared));
+  CHECK((line->tls_folder.empty() && !line->tls_fds && !line->tls_verify_clients));
   CHECK(parse_command_line({"--help"})->help);
+  const auto tls =
+      parse_command_line({"--display-fd", "5", "--listen-fd", "6", "--tls-cert-fds", "7,8,9", "--tls-verify-clients"});
+  REQUIRE(tls);
+  CHECK((tls->tls_fds == std::array{7, 8, 9} && tls->tls_verify_clients));
   const std::pair<std::vector<std::string>, std::string> mistakes[] = {
       {{}, "whose screen"},
       {{"--display-fd", "5", "--monitor", "x", "--control-fd", "6"}, "whose screen"},
@@ -24,6 +29,12 @@ TEST_CASE("lodge-vnc's command line is read, and mistakes are named") {
       {{"--display-fd", "5x"}, "no descriptor"},
       {{"--display-fd"}, "lacks its value"},
       {{"--share", "some"}, "cannot be 'some'"},
+      {{"--tls-cert-fds", "7,8"}, "three descriptors"},
+      {{"--tls-cert-fds", "7,8,9,10"}, "no descriptor"},
+      {{"--tls-cert-fds", "7,8,"}, "no descriptor"},
+      {{"--display-fd", "5", "--control-fd", "6", "--tls-cert-dir", "/x", "--tls-cert-fds", "7,8,9"},
+       "one of --tls-cert-dir"},
+      {{"--display-fd", "5", "--control-fd", "6", "--tls-verify-clients"}, "needs --tls-cert-dir"},
       {{"--websocket", "yes"}, "cannot be 'yes'"},
       {{"--frob", "1"}, "no option '--frob'"}};
   for (const auto& [arguments, what] : mistakes) {
@@ -40,6 +51,8 @@ TEST_CASE("What a client's process says is checked") {
   CHECK(parse(display::Key{.code = 30, .down = 1}));
   CHECK(parse(display::Move{}));
   CHECK(parse(display::Position{}));
+  CHECK(parse(display::Size{.width = 800, .height = 600}));
+  CHECK(!parse(display::Size{}));
   CHECK(parse(Leaving{.reason = Leaving::trouble}));
   CHECK(!parse(Leaving{.reason = 9}));
   CHECK(!parse(display::Refresh{}));
