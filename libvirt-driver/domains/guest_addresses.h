@@ -1,6 +1,7 @@
 // Addresses of guests as the host knows them, without asking the guest: by the MAC addresses of their interfaces.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -5,6 +5,7 @@
 
 #include <rfb/rfb.h>
 
+#include <cstdint>
 #include <functional>
 
 namespace lodge::vnc {
