@@ -350,6 +350,7 @@ Result<void> run_daemon(const DaemonOptions& options) {
                             .password = config.vnc_password,
                             .port_min = config.remote_display_port_min,
                             .port_max = config.remote_display_port_max};
+  driver_options.services = {.folder = config.host_sock_dir, .session = options.session};
   driver_options.uri = options.session ? "lodge:///session" : "lodge:///system";
   if (!options.session) {
     driver_options.account = TRY_CONTEXT(
@@ -367,8 +368,7 @@ Result<void> run_daemon(const DaemonOptions& options) {
       server.network(), [&server](std::function<void()> fn) { asio::post(server.workers(), std::move(fn)); },
       driver_options);
   server.serve(driver);
-  server.forward_by([services = forward::HostServices{.folder = config.host_sock_dir, .session = options.session}](
-                        asio::io_context& network, rpc::ForwardClient& client) {
+  server.forward_by([services = driver_options.services](asio::io_context& network, rpc::ForwardClient& client) {
     return std::make_unique<forward::Relay>(network, client, services);
   });
   driver.host().set_uuid(config.host_uuid, config.host_uuid_source);

@@ -1,5 +1,6 @@
 // A hostile daemon of the host at the other end of what is forwarded to it: any messages in any order, and any bytes. Every
-// call has one answer, every stream that was opened one end, and nothing is told of a connection that was closed.
+// call has one answer, every stream that was opened one end, and nothing is told of a connection that was closed. What it
+// says of a network's port is the name of a bridge, or is refused.
 //
 // Input: operations, each a byte and a length in the next.
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "libvirt-driver/domains/network_port_xml.h"
 #include "libvirt-driver/forward/upstream.h"
 #include "libvirt-driver/rpc/protocol.h"
 
@@ -110,7 +112,7 @@ class Bench {
       case 12: read(); break;
       case 13: (void)::shutdown(far_.get(), SHUT_RDWR); break;
       case 14: many(procedure, number); break;
-      default: break;
+      default: take_port(payload);
     }
     poll();
   }
@@ -147,6 +149,14 @@ class Bench {
     header.type = MessageType::stream;
     header.status = status;
     (void)upstream_->stream(header, payload);
+  }
+  static void take_port(std::span<const uint8_t> text) {
+    DomainInterface interface;
+    // SAFETY: bytes as characters.
+    if (take_network_port({reinterpret_cast<const char*>(text.data()), text.size()}, interface)) {
+      const std::string& bridge = interface.source.bridge;
+      require(!bridge.empty() && bridge.size() < 16 && bridge.find('/') == std::string::npos);
+    }
   }
   void many(Proc procedure, uint32_t number) {
     for (uint32_t i = 0; i < number * 8; ++i) {

@@ -1,14 +1,16 @@
 """What virtlodged gets from the host's own libvirtd: networks, storage, node devices, secrets and filters, as stock clients see them at
-lodge:///system."""
+lodge:///system; and guests on its networks."""
 import contextlib
 import hashlib
 import os
+import re
+import signal
 import subprocess
 
 import libvirt
 import pytest
 from support import places
-from support.daemon import URI
+from support.daemon import URI, Console, monitors
 from support.libvirtd import Libvirtd
 from support.stream import Stream
 from support.wait import until
@@ -30,6 +32,19 @@ ISOLATED = """<network>
 """
 
 
+NAT = """<network>
+  <name>default</name>
+  <forward mode='nat'/>
+  <bridge name='lodge-nat' stp='off' delay='0'/>
+  <ip address='192.168.78.1' netmask='255.255.255.0'><dhcp><range start='192.168.78.100' end='192.168.78.120'/></dhcp></ip>
+</network>
+"""
+FIRST = "52:54:00:44:55:66"
+SECOND = "52:54:00:44:55:77"
+NIC = f"<interface type='network'><mac address='{FIRST}'/><source network='{{}}'/>{{}}<model type='virtio'/></interface>"
+IDLE = f"{places.TREE}/build/release/guests/idle"
+
+
 @pytest.fixture(scope="module")
 def service(shared_folder):
     """libvirtd, where stock clients and virtlodged look for it."""
@@ -45,6 +60,20 @@ def write(folder, name, text):
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     return path
+
+
+def ports(daemon, network):
+    """The ports of a network, as virsh lists them."""
+    return daemon.virsh(f"net-port-list {network}").split()[2:]
+
+
+def is_on(tap, bridge):
+    """Whether the tap is on the bridge, apart from others there."""
+    port = f"/sys/class/net/{tap}/brport"
+    if not os.path.exists(port) or os.path.basename(os.path.realpath(f"/sys/class/net/{tap}/master")) != bridge:
+        return False
+    with open(f"{port}/isolated", encoding="ascii") as file:
+        return file.read() == "1\n"
 
 
 @contextlib.contextmanager
@@ -168,3 +197,87 @@ def test_libvirtd_ends_in_the_middle(daemon, service, tmp_path):
         service.wait()
         assert [found.name() for found in connection.listAllStoragePools()] == ["images"]
         connection.close()
+
+
+def test_a_guest_gets_its_address_from_the_default_network(daemon, service, base_image, tmp_path):
+    """By DHCP, behind address translation; the host answers its pings; the network knows it as long as it runs."""
+    assert service.ask("net-create", write(tmp_path, "default.xml", NAT)).returncode == 0
+    disk = f"<disk type='file' device='disk'><source file='{base_image}'/><target dev='vda' bus='virtio'/><readonly/></disk>"
+    daemon.define("web", append=f"{places.APPEND} lodge.agent=1 lodge.ip=dhcp ro", machine="pc", devices=disk + NIC.format("default", ""))
+    daemon.virsh("start web")
+    assert re.search(rf"<source network='default' portid='{ports(daemon, 'default')[0]}' bridge='lodge-nat'/>", daemon.virsh("dumpxml web"))
+    assert "bridge=" not in daemon.virsh("dumpxml web --inactive")
+    console = Console("web")
+    console.guest.wait_until_up(2 * places.BOOT_SECONDS)
+    address = re.search(r"inet (192\.168\.78\.\d+)/24", console.guest.run("ip addr show eth0")).group(1)
+    assert " 0% packet loss" in console.guest.run("ping -c 2 -i 0.2 192.168.78.1")
+    assert f"{address}/" in daemon.virsh("domifaddr web --source lease")
+    assert address in daemon.virsh("net-dhcp-leases default")
+    daemon.virsh(f"attach-interface web network default --model virtio --mac {SECOND} --live")
+    until(lambda: console.guest.try_run("ip link show eth1")[0] == 0, "the second interface is there")
+    assert len(ports(daemon, "default")) == 2
+    daemon.virsh(f"detach-interface web network --mac {SECOND} --live")
+    until(lambda: len(ports(daemon, "default")) == 1, "its port goes with it")
+    console.close()
+    daemon.virsh("destroy web")
+    assert not ports(daemon, "default")
+    daemon.virsh("undefine web")
+    assert service.ask("net-destroy", "default").returncode == 0
+
+
+def test_ports_outlive_daemons_and_networks(daemon, service, tmp_path):
+    """Both daemons killed, the network stopped and started: the port is there and the tap on the bridge. It goes with a crashed guest."""
+    path = write(tmp_path, "net.xml", ISOLATED)
+    assert service.ask("net-create", path).returncode == 0
+    daemon.define("idle", kernel=IDLE, initrd="", memory=16, devices=NIC.format("inner", "<port isolated='yes'/>"))
+    daemon.virsh("start idle")
+    [port] = ports(daemon, "inner")
+    tap = re.search(r"^ (vnet\d+)", daemon.virsh("domiflist idle"), re.MULTILINE).group(1)
+    assert is_on(tap, "lodge-inner")
+    daemon.kill()
+    daemon.start()
+    service.kill()
+    service.start()
+    service.wait()
+    assert ports(daemon, "inner") == [port] and port in daemon.virsh("dumpxml idle")
+    assert service.ask("net-destroy", "inner").returncode == 0
+    assert service.ask("net-create", write(tmp_path, "net.xml", ISOLATED.replace("lodge-inner", "lodge-again"))).returncode == 0
+    until(lambda: ports(daemon, "inner") == [port] and is_on(tap, "lodge-again"), "the guest is on the network again")
+    until(lambda: "bridge='lodge-again'" in daemon.virsh("dumpxml idle"), "its XML says so")
+    os.kill(monitors()["idle"], signal.SIGKILL)
+    until(lambda: not ports(daemon, "inner"), "the port goes with the guest")
+    daemon.virsh("start idle")
+    service.kill()
+    daemon.virsh("destroy idle")  # its port waits for libvirtd
+    service.start()
+    service.wait()
+    until(lambda: not ports(daemon, "inner"), "the port goes when libvirtd is there again")
+    daemon.virsh("undefine idle")
+    assert service.ask("net-destroy", "inner").returncode == 0
+
+
+def test_a_network_that_cannot_be_used_is_named(daemon, service, tmp_path):
+    """Not there, not active, no bridge, no libvirtd; and a start that fails leaves no port."""
+    assert service.ask("net-define", write(tmp_path, "net.xml", ISOLATED)).returncode == 0
+
+    def refused(network, before=""):
+        daemon.define("idle", kernel=IDLE, initrd="", memory=16, devices=before + NIC.format(network, ""))
+        errors = daemon.fails("start idle")
+        daemon.virsh("undefine idle")
+        return errors
+
+    assert "no network with matching name 'nowhere'" in refused("nowhere")
+    assert "network 'inner' is not active" in refused("inner")
+    assert service.ask("net-start", "inner").returncode == 0
+    assert "no network with matching name 'nowhere'" in refused("nowhere", NIC.format("inner", "").replace(FIRST, SECOND))
+    assert not ports(daemon, "inner")
+    macvtap = "<network><name>outer</name><forward mode='bridge'><interface dev='lo'/></forward></network>"
+    assert service.ask("net-create", write(tmp_path, "outer.xml", macvtap)).returncode == 0
+    assert "gives a plug of type 'direct'" in refused("outer") and not ports(daemon, "outer")
+    service.kill()
+    assert "systemctl start libvirtd.socket" in refused("inner")
+    service.start()
+    service.wait()
+    for name in ("inner", "outer"):
+        assert service.ask("net-destroy", name).returncode == 0
+    assert service.ask("net-undefine", "inner").returncode == 0
