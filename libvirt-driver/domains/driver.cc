@@ -389,7 +389,7 @@ void Driver::device_deleted(const DomainPtr& domain, const std::string& alias) {
     return view.rpc_name();
   });
   write_status(domain);
-  networks_->unplug_later(std::move(unplugged));
+  networks_->unplug_within({}, std::move(unplugged));  // this is the network thread
   {
     const std::scoped_lock lock(removal_mutex_);
     removed_.notify_all();

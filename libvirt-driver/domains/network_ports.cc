@@ -216,10 +216,16 @@ void NetworkPorts::unplug(const std::vector<DomainInterface>& interfaces) {
   }
 }
 
-void NetworkPorts::unplug_later(std::vector<DomainInterface> interfaces) {
-  if (std::ranges::any_of(interfaces, has_port)) {
-    driver_.post([this, interfaces = std::move(interfaces)] { unplug(interfaces); });
+void NetworkPorts::unplug_within(std::chrono::milliseconds patience, std::vector<DomainInterface> interfaces) {
+  if (std::ranges::none_of(interfaces, has_port)) {
+    return;
   }
+  const auto done = std::make_shared<std::promise<void>>();
+  driver_.post([this, done, interfaces = std::move(interfaces)] {
+    unplug(interfaces);
+    done->set_value();
+  });
+  (void)done->get_future().wait_for(patience);
 }
 
 }  // namespace lodge

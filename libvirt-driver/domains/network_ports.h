@@ -24,7 +24,8 @@ class NetworkPorts {
   // Removes their ports. What fails is logged, since the guest has ended whatever happens, and done when the network daemon
   // is there again.
   void unplug(const std::vector<DomainInterface>& interfaces);
-  void unplug_later(std::vector<DomainInterface> interfaces);  // any thread, does not wait
+  // The same on a worker; waits for that no longer than `patience`. Any thread.
+  void unplug_within(std::chrono::milliseconds patience, std::vector<DomainInterface> interfaces);
   // Once the running guests have been found again: their ports and taps are looked after. Any thread.
   void resume() { service_.connect(); }
 

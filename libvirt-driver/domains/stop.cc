@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kTermPatience = 10'000;  // ms for a monitor to end when asked
 constexpr std::chrono::seconds kCleanupPatience{15};
+constexpr std::chrono::seconds kPortPatience{5};  // for the network daemon, which may hang
 
 int stopped_detail(int reason) {
   switch (reason) {
@@ -125,11 +126,7 @@ void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run, boo
     log_info("domain", "'{}' (id {}) is off: reason {}", before.name, run->id, reason);
     const rpc::DomainName off{before.name, before.uuid, -1};
     events_.lifecycle(off, VIR_DOMAIN_EVENT_STOPPED, stopped_detail(reason));
-    if (may_wait) {
-      networks_->unplug(before.live->devices.interfaces);
-    } else {
-      networks_->unplug_later(before.live->devices.interfaces);
-    }
+    networks_->unplug_within(may_wait ? kPortPatience : std::chrono::seconds(0), before.live->devices.interfaces);
     run->finish();
   }
 }

@@ -60,8 +60,9 @@ Answer<ServiceSocket> connect_service(const HostServices& services, std::string_
       }
     }
   }
-  return call_error(VIR_ERR_NO_SUPPORT, "the host's {} service is not running ({}); start it: systemctl start {} {}", family,
-                    tried, services.session ? "--user libvirtd.socket, or" : "libvirtd.socket, or", own + ".socket");
+  const std::string start =
+      services.session ? "libvirtd --daemon" : fmt::format("systemctl start libvirtd.socket, or {}.socket", own);
+  return call_error(VIR_ERR_NO_SUPPORT, "the host's {} service is not running ({}); start it: {}", family, tried, start);
 }
 
 }  // namespace lodge::forward
