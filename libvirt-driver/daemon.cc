@@ -20,6 +20,7 @@
 #include "base/log_outputs.h"
 #include "libvirt-driver/calls/calls.h"
 #include "libvirt-driver/config/daemon_config.h"
+#include "libvirt-driver/forward/relay.h"
 #include "libvirt-driver/rpc/server.h"
 
 namespace lodge {
@@ -44,6 +45,7 @@ void use_user_folders(DaemonConfig& config) {
   };
   const std::string run = folder("XDG_RUNTIME_DIR", "/.cache");
   config.unix_sock_dir = run + "/libvirt";
+  config.host_sock_dir = config.unix_sock_dir;
   config.run_dir = run + "/libvirt/lodge";
   config.config_dir = folder("XDG_CONFIG_HOME", "/.config") + "/libvirt/lodge";
   config.state_dir = folder("XDG_DATA_HOME", "/.local/share") + "/libvirt/lodge";
@@ -351,6 +353,7 @@ Result<void> run_daemon(const DaemonOptions& options) {
                             .tls = config.vnc_tls,
                             .tls_folder = config.vnc_tls_x509_cert_dir,
                             .tls_verify = config.vnc_tls_x509_verify};
+  driver_options.services = {.folder = config.host_sock_dir, .session = options.session};
   driver_options.uri = options.session ? "lodge:///session" : "lodge:///system";
   if (!options.session) {
     driver_options.account = TRY_CONTEXT(
@@ -368,6 +371,9 @@ Result<void> run_daemon(const DaemonOptions& options) {
       server.network(), [&server](std::function<void()> fn) { asio::post(server.workers(), std::move(fn)); },
       driver_options);
   server.serve(driver);
+  server.forward_by([services = driver_options.services](asio::io_context& network, rpc::ForwardClient& client) {
+    return std::make_unique<forward::Relay>(network, client, services);
+  });
   driver.host().set_uuid(config.host_uuid, config.host_uuid_source);
   if (wants_sasl(config)) {
     TRY_VOID(access::init_sasl());

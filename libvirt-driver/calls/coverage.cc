@@ -23,9 +23,9 @@ std::string coverage_text() {
       Count& count = groups[forwarded ? fmt::format("{} (of the host's own daemons)", procedure.row->forward)
                                       : std::string(procedure.row->group)];
       ++count.all;
-      if (procedure.invoke != nullptr) {
+      if (procedure.invoke != nullptr || forwarded) {
         ++count.offered;
-      } else if (!forwarded) {
+      } else {
         count.missing += fmt::format("    {}\n", rpc::function_name(procedure.row->name));
       }
     }

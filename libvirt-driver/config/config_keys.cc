@@ -97,6 +97,7 @@ constexpr std::array kKeys{
     ConfigKey{"host_uuid", HostUuidKey{}},
     ConfigKey{"host_uuid_source", HostUuidSourceKey{}},
     ConfigKey{"alias_qemu_socket", BoolKey{&DaemonConfig::alias_qemu_socket}},
+    ConfigKey{"host_sock_dir", TextKey{&DaemonConfig::host_sock_dir, path_problem}},
     ConfigKey{"monitor_path", TextKey{&DaemonConfig::monitor_path, path_problem}},
     ConfigKey{"monitor_user", TextKey{&DaemonConfig::monitor_user, name_problem}},
     ConfigKey{"monitor_group", TextKey{&DaemonConfig::monitor_group, name_problem}},

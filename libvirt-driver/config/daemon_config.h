@@ -88,7 +88,8 @@ struct DaemonConfig {
   HostUuidSource host_uuid_source = HostUuidSource::smbios;
 
   // Lodge's own.
-  bool alias_qemu_socket = false;  // also answer at virtqemud-sock, so that tools treat us as qemu:///system
+  bool alias_qemu_socket = false;              // also answer at virtqemud-sock, so that tools treat us as qemu:///system
+  std::string host_sock_dir = "/run/libvirt";  // where the host's own libvirt daemons listen
   std::string monitor_path = "/usr/libexec/lodge-vmm";
   std::string monitor_user = "lodge-vmm";
   std::string monitor_group = "kvm";

@@ -42,7 +42,7 @@ std::string bandwidth_script(const std::string& tap, const BandwidthRate& inboun
 Answer<void> apply_bandwidth(const DomainInterface& interface) {
   const std::string who = fmt::format("interface {}", to_xml(interface.mac));
   const bool wanted = is_set(interface.inbound) || is_set(interface.outbound);
-  if (interface.inbound.floor.value_or(0) != 0) {
+  if (interface.inbound.floor.value_or(0) != 0 && interface.type != InterfaceType::network) {  // there it is the bridge's
     return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "{}: bandwidth 'floor' needs an interface of type 'network'", who);
   }
   if (!wants_tap(interface) || interface.target.empty()) {

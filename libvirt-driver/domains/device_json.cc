@@ -233,7 +233,8 @@ void add_slot(Json& json, const DeviceInfo& device) {
 }
 
 bool wants_tap(const DomainInterface& interface) {
-  return interface.type == InterfaceType::bridge || interface.type == InterfaceType::ethernet;
+  return interface.type == InterfaceType::bridge || interface.type == InterfaceType::network ||
+         interface.type == InterfaceType::ethernet;
 }
 
 Answer<Json> disk_json(const DomainDisk& disk) {
@@ -281,14 +282,14 @@ Answer<Json> interface_json(const DomainInterface& interface) {
   switch (interface.type) {
     case InterfaceType::user: json["kind"] = "user"; break;
     case InterfaceType::bridge:
+    case InterfaceType::network:
     case InterfaceType::ethernet:
       json["kind"] = "tap";
       json["vhost"] = interface.driver.name == NetDriver::vhost;
       break;
-    case InterfaceType::network:
     case InterfaceType::direct:
-      return unsupported(path + "/@type", fmt::format("this version of Lodge has no interfaces of type '{}'; use bridge, "
-                                                      "ethernet or user",
+      return unsupported(path + "/@type", fmt::format("this version of Lodge has no interfaces of type '{}'; use network, "
+                                                      "bridge, ethernet or user",
                                                       xml_word(interface.type)));
   }
   if (!interface.filter.empty()) {

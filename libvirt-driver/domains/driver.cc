@@ -16,6 +16,7 @@
 #include "libvirt-driver/domains/clock.h"
 #include "libvirt-driver/domains/machine_json.h"
 #include "libvirt-driver/domains/media.h"
+#include "libvirt-driver/domains/network_ports.h"
 #include "libvirt-driver/domains/vcpus.h"
 
 namespace lodge {
@@ -64,7 +65,8 @@ Driver::Driver(boost::asio::io_context& network, Post post, DriverOptions option
     : network_(network),
       post_(std::move(post)),
       options_(std::move(options)),
-      host_({.state = options_.paths.state}, options_.paths.monitor) {}
+      host_({.state = options_.paths.state}, options_.paths.monitor),
+      networks_(std::make_unique<NetworkPorts>(network, options_.services, *this)) {}
 
 Driver::~Driver() = default;
 
@@ -235,6 +237,7 @@ Result<void> Driver::load() {
   for (StoredStatus& status : statuses) {
     find_again(std::move(status));
   }
+  networks_->resume();
   post_([this] { autostart_all(); });
   return {};
 }
@@ -272,7 +275,7 @@ void Driver::find_again(StoredStatus status) {
     if (status.starting) {
       run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
     }
-    ended(domain, run);
+    ended(domain, run, false);  // nothing is served yet
     return;
   }
   run->process = std::move(*process);
@@ -370,18 +373,23 @@ void Driver::note_refusal(Run& run, const std::string& alias) {
 
 void Driver::device_deleted(const DomainPtr& domain, const std::string& alias) {
   bool vcpu = false;
+  std::vector<DomainInterface> unplugged;
   const rpc::DomainName who = domain->change([&](DomainView& view) {
     if (view.live) {
       auto live = std::make_shared<DomainConfig>(*view.live);
       vcpu = forget_vcpu(*live, alias);
       std::erase_if(live->devices.disks, [&](const DomainDisk& disk) { return disk.alias == alias; });
-      std::erase_if(live->devices.interfaces, [&](const DomainInterface& nic) { return nic.alias == alias; });
+      const auto gone = std::ranges::stable_partition(live->devices.interfaces,
+                                                      [&](const DomainInterface& nic) { return nic.alias != alias; });
+      unplugged.assign(gone.begin(), gone.end());
+      live->devices.interfaces.erase(gone.begin(), gone.end());
       std::erase_if(live->devices.inputs, [&](const DomainInput& input) { return input.alias == alias; });
       view.live = std::move(live);
     }
     return view.rpc_name();
   });
   write_status(domain);
+  networks_->unplug_within({}, std::move(unplugged));  // this is the network thread
   {
     const std::scoped_lock lock(removal_mutex_);
     removed_.notify_all();

@@ -10,6 +10,7 @@
 #include "libvirt-driver/domains/logs.h"
 #include "libvirt-driver/domains/store.h"
 #include "libvirt-driver/events/event_hub.h"
+#include "libvirt-driver/forward/services.h"
 #include "libvirt-driver/host/host_service.h"
 
 namespace boost::asio {
@@ -18,6 +19,8 @@ class io_context;
 
 namespace lodge {
 
+class NetworkPorts;
+
 struct DriverOptions {
   DriverPaths paths;
   std::string uri = "lodge:///system";
@@ -25,6 +28,7 @@ struct DriverOptions {
   LogLimits logs;
   std::optional<Account> account;  // whom monitors run as; none: as we do
   DisplayOptions display;
+  forward::HostServices services;
 };
 
 class Driver {
@@ -41,6 +45,7 @@ class Driver {
   [[nodiscard]] DomainList& domains() { return domains_; }
   [[nodiscard]] EventHub& events() { return events_; }
   [[nodiscard]] HostService& host() { return host_; }
+  [[nodiscard]] NetworkPorts& networks() { return *networks_; }
   [[nodiscard]] const DriverOptions& options() const { return options_; }
   [[nodiscard]] const DriverPaths& paths() const { return options_.paths; }
 
@@ -80,6 +85,9 @@ class Driver {
   [[nodiscard]] Answer<Json> ask_display(const std::string& guest, const Run& run, const std::string& verb,
                                          const Json& arguments, std::optional<Fd> fd);
 
+  // Brings the running guest's status file up to date.
+  void write_status(const DomainPtr& domain);
+
   // Runs `fn` on a worker.
   void post(std::function<void()> fn) { post_(std::move(fn)); }
 
@@ -94,11 +102,11 @@ class Driver {
   void display_ended(const DomainPtr& domain, const std::shared_ptr<Run>& run);
   void restart_display(const DomainPtr& domain, const std::shared_ptr<Run>& run);
   void connect(const DomainPtr& domain, const std::shared_ptr<Run>& run, Fd socket);
-  void ended(const DomainPtr& domain, const std::shared_ptr<Run>& run);
+  // `may_wait`: for other daemons.
+  void ended(const DomainPtr& domain, const std::shared_ptr<Run>& run, bool may_wait = true);
   void watchdog_event(Run& run, const rpc::DomainName& who, const std::string& action);
   void on_event(const DomainPtr& domain, const std::shared_ptr<Run>& run, const std::string& name, const Json& data);
   void mark(const DomainPtr& domain, const Run* run, int state, int reason);
-  void write_status(const DomainPtr& domain);
   // The guest opened or closed a channel; all of them without a name.
   void channel_changed(const DomainPtr& domain, const std::string& channel, bool open);
   void note_refusal(Run& run, const std::string& alias);
@@ -113,6 +121,7 @@ class Driver {
   DomainList domains_;
   EventHub events_;
   HostService host_;
+  std::unique_ptr<NetworkPorts> networks_;
   std::atomic<int32_t> next_id_ = 1;
   std::mutex removal_mutex_;
   std::condition_variable removed_;

@@ -12,6 +12,7 @@
 #include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/media.h"
+#include "libvirt-driver/domains/network_ports.h"
 #include "libvirt-driver/domains/taps.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 
@@ -174,7 +175,11 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
     TRY_VOID(plug_disk(*run->monitor, *disk));
     alias = disk->alias;
   } else if (DomainInterface* interface = last_of(before.devices.interfaces, live.devices.interfaces)) {
-    TRY_VOID(plug_interface(*run->monitor, *interface));
+    TRY_VOID(driver.networks().plug(before, *interface));
+    if (auto plugged = plug_interface(*run->monitor, *interface); !plugged) {
+      driver.networks().unplug({*interface});
+      return plugged;
+    }
     alias = interface->alias;
   } else if (const DomainInput* input = last_of(before.devices.inputs, live.devices.inputs)) {
     TRY_VOID(plug_input(*run->monitor, *input));

@@ -13,6 +13,7 @@
 #include "libvirt-driver/domains/driver.h"
 #include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/network_ports.h"
 #include "libvirt-driver/domains/tuning.h"
 #include "libvirt-driver/domains/vcpus.h"
 #include "libvirt-driver/xml/domain_defaults.h"
@@ -64,6 +65,9 @@ class Starter {
     }
     assign_aliases(live_);
     enter_vcpus(live_);
+    for (DomainInterface& interface : live_.devices.interfaces) {
+      interface.source.portid = {};  // in what a client has of a guest that runs it is that guest's
+    }
     run_->folder = fmt::format("{}/{}-{}", driver_.paths().run, run_->id, live_.name.substr(0, 40));
     run_->log_file = fmt::format("{}/{}.log", driver_.paths().log, live_.name);
     auto outcome = prepare((flags & VIR_DOMAIN_START_RESET_NVRAM) != 0);
@@ -87,6 +91,9 @@ class Starter {
   Answer<void> prepare(bool reset_nvram) {
     TRY_VOID(make_folder(run_->folder, 0700));
     TRY_VOID(files_.open_monitor_log(run_->log_file, driver_.options().logs));
+    for (DomainInterface& interface : live_.devices.interfaces) {
+      TRY_VOID(driver_.networks().plug(live_, interface));
+    }
     TRY_VOID(files_.open(live_, run_->folder, driver_.options().logs,
                          {.afresh = reset_nvram, .account = driver_.options().account}));
     const Json machine = TRY(machine_json(live_, files_.numbers()));
@@ -198,6 +205,7 @@ class Starter {
       run_->monitor->close();
     }
     remove_status(driver_.paths(), live_.name);
+    driver_.networks().unplug(live_.devices.interfaces);
     remove_guest_files(run_->log_file, live_);
     std::error_code ignored;
     std::filesystem::remove_all(run_->folder, ignored);

@@ -9,6 +9,7 @@
 #include "libvirt-driver/domains/driver.h"
 #include "libvirt-driver/domains/guest_files.h"
 #include "libvirt-driver/domains/machine_json.h"
+#include "libvirt-driver/domains/network_ports.h"
 #include "libvirt-driver/rpc/asio.h"
 
 namespace lodge {
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int kTermPatience = 10'000;  // ms for a monitor to end when asked
 constexpr std::chrono::seconds kCleanupPatience{15};
+constexpr std::chrono::seconds kPortPatience{5};  // for the network daemon, which may hang
 
 int stopped_detail(int reason) {
   switch (reason) {
@@ -85,7 +87,7 @@ void Driver::when_ended(Fd pidfd, std::function<void()> then) {
                  asio::detached);
 }
 
-void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
+void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run, bool may_wait) {
   (void)wait_for_end(run->process, 0);
   run->display.close();
   end_filesystem_servers(run->folder);
@@ -124,6 +126,7 @@ void Driver::ended(const DomainPtr& domain, const std::shared_ptr<Run>& run) {
     log_info("domain", "'{}' (id {}) is off: reason {}", before.name, run->id, reason);
     const rpc::DomainName off{before.name, before.uuid, -1};
     events_.lifecycle(off, VIR_DOMAIN_EVENT_STOPPED, stopped_detail(reason));
+    networks_->unplug_within(may_wait ? kPortPatience : std::chrono::seconds(0), before.live->devices.interfaces);
     run->finish();
   }
 }

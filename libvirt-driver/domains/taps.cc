@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 namespace lodge {
 namespace {
@@ -44,7 +45,49 @@ Answer<void> control(int socket, unsigned long verb, ifreq& request, const std::
   return {};
 }
 
+// What is on the bridge at the other end of isolated ports does not hear of each other.
+Answer<void> isolate(const std::string& tap, const std::string& who) {
+  const std::string path = fmt::format("/sys/class/net/{}/brport/isolated", tap);
+  const auto file = open_file(path, O_WRONLY);
+  const auto written = file ? write_all(file->get(), "1") : Result<void>(std::unexpected(file.error()));
+  if (!written) {
+    return std::unexpected(CallError(context(written.error(), who + ": isolate its port").error()));
+  }
+  return {};
+}
+
+// Frames that the bridge lets through fit the tap.
+Answer<void> take_mtu(int socket, const std::string& tap, const std::string& bridge, const std::string& who) {
+  ifreq mtu{};
+  put_name(mtu, bridge);
+  TRY_VOID(control(socket, SIOCGIFMTU, mtu, fmt::format("{}: ask for the MTU of the bridge '{}'", who, bridge)));
+  put_name(mtu, tap);
+  return control(socket, SIOCSIFMTU, mtu, fmt::format("{}: set the MTU of '{}'", who, tap));
+}
+
+Answer<void> join(int socket, const DomainInterface& interface, const std::string& tap, const std::string& who) {
+  if (!interface.mtu) {
+    TRY_VOID(take_mtu(socket, tap, interface.source.bridge, who));
+  }
+  ifreq bridge{};
+  put_name(bridge, interface.source.bridge);
+  bridge.ifr_ifindex = static_cast<int>(::if_nametoindex(tap.c_str()));
+  TRY_VOID(control(socket, SIOCBRADDIF, bridge,
+                   fmt::format("{}: add '{}' to the bridge '{}'", who, tap, interface.source.bridge)));
+  return interface.isolated == YesNo::yes ? isolate(tap, who) : Answer<void>();
+}
+
 }  // namespace
+
+Answer<void> join_bridge(const DomainInterface& interface) {
+  std::error_code none;
+  const auto master = std::filesystem::read_symlink(fmt::format("/sys/class/net/{}/master", interface.target), none);
+  if (!none && master.filename() == interface.source.bridge) {
+    return {};
+  }
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return join(socket.get(), interface, interface.target, fmt::format("interface {}", to_xml(interface.mac)));
+}
 
 Answer<Tap> make_tap(const DomainInterface& interface) {
   const std::string who = fmt::format("interface {}", to_xml(interface.mac));
@@ -65,18 +108,13 @@ Answer<Tap> make_tap(const DomainInterface& interface) {
   const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
   put_name(request, tap.name);
-  if (interface.type == InterfaceType::bridge) {
+  if (interface.type == InterfaceType::bridge || interface.type == InterfaceType::network) {
     // A bridge takes its lowest port's address: ours is higher than any card's, so guests do not change it.
     request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
     std::memcpy(request.ifr_hwaddr.sa_data, interface.mac.bytes.data(), interface.mac.bytes.size());
     request.ifr_hwaddr.sa_data[0] = static_cast<char>(0xFE);
     TRY_VOID(control(socket.get(), SIOCSIFHWADDR, request, fmt::format("{}: set the address of '{}'", who, tap.name)));
-    const unsigned index = ::if_nametoindex(tap.name.c_str());
-    ifreq bridge{};
-    put_name(bridge, interface.source.bridge);
-    bridge.ifr_ifindex = static_cast<int>(index);
-    TRY_VOID(control(socket.get(), SIOCBRADDIF, bridge,
-                     fmt::format("{}: add '{}' to the bridge '{}'", who, tap.name, interface.source.bridge)));
+    TRY_VOID(join(socket.get(), interface, tap.name, who));
   }
   if (interface.mtu) {
     ifreq mtu{};

@@ -17,5 +17,7 @@ struct Tap {
 // Opens or makes the tap of an interface (its target's name, "" or "vnet...": the next free one), sets its address, joins it
 // to the bridge and brings it up, unless its owner manages it. Errors name the interface and the bridge.
 [[nodiscard]] Answer<Tap> make_tap(const DomainInterface& interface);
+// Joins its tap, which is there, to its bridge, if it is not there already. Errors as above.
+[[nodiscard]] Answer<void> join_bridge(const DomainInterface& interface);
 
 }  // namespace lodge

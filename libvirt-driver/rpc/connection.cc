@@ -106,6 +106,8 @@ void Connection::drop(std::string_view reason) {
   for (const auto& [serial, stream] : streams) {
     stream->drop();
   }
+  // Not at once: it may be what called.
+  asio::post(env_.network, [gone = std::shared_ptr<Forwarder>(std::move(forwarder_))] {});
   // Guests that were to live as long as this client end here: not work for this thread.
   asio::post(env_.workers, [self = std::static_pointer_cast<Connection>(shared_from_this())] { self->run_on_close(); });
   on_end_();
@@ -192,6 +194,9 @@ asio::awaitable<void> Connection::write_loop([[maybe_unused]] std::shared_ptr<Co
       drop(written.error().message);
       co_return;
     }
+    if (forwarder_ && !congested()) {
+      forwarder_->client_reads();
+    }
     start_queued();
     maybe_end();
   }
@@ -206,7 +211,9 @@ asio::awaitable<void> Connection::keepalive_loop([[maybe_unused]] std::shared_pt
     if (ended_) {
       co_return;
     }
-    if (std::chrono::steady_clock::now() - last_life_ < interval) {
+    // While its upload waits for the storage daemon, what it says is not read.
+    const bool unread = forwarder_ && !forwarder_->has_room();
+    if (unread || std::chrono::steady_clock::now() - last_life_ < interval) {
       unanswered = 0;
       continue;
     }
@@ -326,6 +333,8 @@ void Connection::handle_stream(const Frame& frame) {
   if (it != streams_.end()) {
     const auto stream = it->second;
     stream->receive(frame);
+  } else if (forwarder_) {
+    forwarder_->stream(frame);
   }
   // Else it is late: its stream is closed already.
 }
@@ -378,7 +387,8 @@ std::optional<CallError> Connection::refusal(const Frame& frame, const Procedure
   if (read_only() && procedure->row->deny) {
     return read_only_error(procedure->row->name);
   }
-  if (procedure->invoke == nullptr) {
+  const bool forwarded = !procedure->row->forward.empty() && env_.make_forwarder;
+  if (procedure->invoke == nullptr && !forwarded) {
     return CallError(VIR_ERR_NO_SUPPORT, function_name(procedure->row->name));
   }
   return std::nullopt;
@@ -402,7 +412,8 @@ bool Connection::may_start() const {
 }
 
 bool Connection::may_read() const {
-  return !congested() && queued_.size() < env_.max_queued && queued_bytes_ < env_.max_queued_bytes;
+  return !congested() && queued_.size() < env_.max_queued && queued_bytes_ < env_.max_queued_bytes &&
+         (!forwarder_ || forwarder_->has_room());
 }
 
 void Connection::start_queued() {
@@ -421,6 +432,10 @@ void Connection::start_call(Frame frame) {
   const Procedure* procedure = nullptr;
   if (const auto error = refusal(frame, procedure)) {
     send_error(frame.header, MessageType::reply, *error);
+    return;
+  }
+  if (!procedure->row->forward.empty()) {
+    forward_call(procedure->row->forward, frame);
     return;
   }
   if (is_at_once(frame.header)) {
@@ -457,6 +472,35 @@ void Connection::start_call(Frame frame) {
       self->finish_call(header, std::move(answer), std::move(*fds), std::move(*stream), proof.get());
     });
   });
+}
+
+void Connection::forward_call(std::string_view family, const Frame& frame) {
+  if (!forwarder_) {
+    forwarder_ = env_.make_forwarder(env_.network, *this);
+  }
+  std::optional<CallError> error;
+  if (frame.header.type == MessageType::call_with_fds) {
+    error = rpc_error("this call takes no descriptors");
+  } else {
+    error = forwarder_->call(family, frame);
+  }
+  if (error) {
+    send_error(frame.header, MessageType::reply, *error);
+    return;
+  }
+  ++running_;
+}
+
+void Connection::pass(const MessageHeader& header, std::span<const uint8_t> payload) {
+  if (ended_) {
+    return;
+  }
+  send(header, payload);
+  if (header.type == MessageType::reply) {
+    --running_;
+    start_queued();
+    maybe_end();
+  }
 }
 
 void Connection::reply(MessageHeader header, const Answer<std::vector<uint8_t>>& answer, std::vector<Fd> fds) {

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "libvirt-driver/access/login.h"
+#include "libvirt-driver/rpc/forwarder.h"
 #include "libvirt-driver/rpc/stream.h"
 #include "libvirt-driver/rpc/transport.h"
 
@@ -24,6 +25,7 @@ struct ConnectionEnv {
   asio::thread_pool& agent_workers;  // calls that wait for guests' agents, which may hang
   asio::thread_pool& login_workers;  // those that authenticate: they wait for people and directories
   const ProcedureTable& procedures;
+  MakeForwarder make_forwarder;  // null: other daemons' procedures are not offered
   Driver* driver = nullptr;
   size_t max_running = 5;                      // calls of one client at a time; further ones queue
   size_t max_queued = 256;                     // then nothing is read from it
@@ -34,7 +36,7 @@ struct ConnectionEnv {
   GuestWarnings complaints;             // about clients; printed at a bounded rate
 };
 
-class Connection : public Session {
+class Connection : public Session, private ForwardClient {
  public:
   Connection(ConnectionEnv& env, uint64_t id, std::unique_ptr<Transport> transport,
              std::shared_ptr<const access::AccessRule> rule, std::function<void()> on_end);
@@ -89,6 +91,11 @@ class Connection : public Session {
   void push(Outgoing outgoing);
   void maybe_end();
   [[nodiscard]] std::optional<CallError> refusal(const Frame& frame, const Procedure*& procedure) const;
+  void forward_call(std::string_view family, const Frame& frame);
+  void pass(const MessageHeader& header, std::span<const uint8_t> payload) override;
+  [[nodiscard]] bool reads() const override { return !congested(); }
+  void on_room() override { start_queued(); }
+  [[nodiscard]] bool is_read_only() const override { return read_only(); }
 
   ConnectionEnv& env_;
   std::unique_ptr<Transport> transport_;
@@ -101,6 +108,7 @@ class Connection : public Session {
   size_t queued_bytes_ = 0;
   size_t running_ = 0;
   std::unordered_map<uint32_t, std::shared_ptr<Stream>> streams_;  // by serial
+  std::unique_ptr<Forwarder> forwarder_;                           // null until it is needed
   asio::steady_timer out_signal_;  // expires never; cancelled when there is something to write or room again
   asio::steady_timer room_signal_;
   asio::steady_timer login_timer_;

@@ -25,6 +25,7 @@ Server::Server(const ServerLimits& limits, const ProcedureTable& procedures)
            .agent_workers = agent_workers_,
            .login_workers = login_workers_,
            .procedures = procedures,
+           .make_forwarder = {},
            .max_running = std::max<size_t>(limits.max_running, 1),
            .keepalive_interval = std::chrono::seconds(limits.keepalive_interval),
            .keepalive_count = limits.keepalive_count},

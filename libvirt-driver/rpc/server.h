@@ -32,6 +32,8 @@ class Server {
 
   // Whose calls they are; before run().
   void serve(Driver& driver) { env_.driver = &driver; }
+  // Where other daemons' procedures go; before run().
+  void forward_by(MakeForwarder make) { env_.make_forwarder = std::move(make); }
   // Takes over a listening socket.
   [[nodiscard]] Result<void> listen_unix(Fd fd, RulePtr rule);
   // With credentials every client must speak TLS.

@@ -62,11 +62,11 @@ class UnixTransport : public Transport {
         co_return got > 0;
       }
       if (errno != EAGAIN && errno != EINTR) {
-        co_return fail_errno(errno, "read from the client");
+        co_return fail_errno(errno, "read");
       }
       const auto [error] = co_await socket_.async_wait(asio::socket_base::wait_read, kAwait);
       if (error) {
-        co_return fail_errno(error.value(), "wait for the client");
+        co_return fail_errno(error.value(), "wait to read");
       }
     }
   }
@@ -135,11 +135,11 @@ class UnixTransport : public Transport {
   // After a send that failed: waits if it only has to.
   asio::awaitable<Result<void>> wait_to_write(int code) {
     if (code != EAGAIN && code != EINTR) {
-      co_return fail_errno(code, "write to the client");
+      co_return fail_errno(code, "write");
     }
     const auto [error] = co_await socket_.async_wait(asio::socket_base::wait_write, kAwait);
     if (error) {
-      co_return fail_errno(error.value(), "wait to write to the client");
+      co_return fail_errno(error.value(), "wait to write");
     }
     co_return Result<void>();
   }

@@ -65,6 +65,7 @@ struct Daemon {
                          .agent_workers = workers,
                          .login_workers = workers,
                          .procedures = procedures,
+                         .make_forwarder = {},
                          .driver = reinterpret_cast<Driver*>(no_driver.data()),
                          .complaints = {}};
 

@@ -36,8 +36,19 @@ class Libvirtd:
                 self.mounted.append(path)
         with open(f"{folder}/libvirtd.conf", "w", encoding="utf-8") as file:
             file.write('auth_unix_rw="none"\nunix_sock_group="root"\n')
-        with open(self.log, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(["libvirtd", "--config", f"{folder}/libvirtd.conf"], stdout=log, stderr=log)
+        self.command = ["libvirtd", "--config", f"{folder}/libvirtd.conf"]
+        self.process = None
+        self.start()
+
+    def start(self):
+        """Starts it, again after kill()."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+
+    def kill(self):
+        """As a crash would."""
+        self.process.kill()
+        self.process.wait()
 
     def wait(self):
         """Until it answers."""
@@ -49,8 +60,9 @@ class Libvirtd:
 
     def close(self):
         """Ends it."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(places.EXIT_SECONDS)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(places.EXIT_SECONDS)
         for path in self.mounted:
             subprocess.run(["umount", path], check=True)
         with open(self.log, encoding="utf-8", errors="replace") as log:

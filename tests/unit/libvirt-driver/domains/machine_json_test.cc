@@ -86,7 +86,8 @@ TEST_CASE("what the monitor cannot do is refused by the element's path") {
            std::pair{"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/d'/>"
                      "<target dev='vda' bus='virtio'/></disk>",
                      "driver/@type"},
-           std::pair{"<interface type='network'><source network='default'/><model type='virtio'/></interface>", "interface"},
+           std::pair{"<interface type='direct'><source dev='eth0' mode='bridge'/><model type='virtio'/></interface>",
+                     "interface"},
            std::pair{"<graphics type='spice'/>", "/domain/devices/graphics/@type"},
        }) {
     const auto machine = machine_of(devices);
