@@ -13,7 +13,7 @@ constexpr uint64_t kFrame = 0xC000'0000;
 constexpr uint64_t kRegisters = 0xC100'0000;
 
 Result<std::shared_ptr<VgaDisplay>> create(const StateReader* saved) {
-  return VgaDisplay::create({.id = "video0", .memory = kMemory, .map = {}}, *fuzz::machine().env, saved);
+  return VgaDisplay::create({.id = "video0", .memory = kMemory, .map = {}, .bring_writes = {}}, *fuzz::machine().env, saved);
 }
 
 void look(VgaDisplay& display, Image& image) {

@@ -123,7 +123,7 @@ std::optional<DeviceSpec> make_spec(size_t row, bool packed = false) {
     return spec;
   }
   if (name == "vga") {
-    return VgaSpec{{.id = "video0", .memory = 1U << 20, .map = {}}};
+    return VgaSpec{{.id = "video0", .memory = 1U << 20, .map = {}, .bring_writes = {}}};
   }
   if (name == "ide") {
     IdeSpec spec;

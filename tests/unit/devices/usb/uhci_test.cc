@@ -364,12 +364,12 @@ TEST_CASE("a disk is read and written through UHCI in packets of 64 bytes") {
     REQUIRE(bench.send(9, kOut, command(count * 512U, true, {0x28, 0, 0, 0, 0, first, 0, 0, count, 0})));
     Bytes all;
     while (all.size() < count * 512U) {
-      const auto part = bench.receive(9, kIn, 64, 1000);
+      const auto part = bench.receive(9, kIn, 64, UhciBench::kDisk);
       REQUIRE(part);
       REQUIRE(part->size() == 64);
       all.insert(all.end(), part->begin(), part->end());
     }
-    const auto status = bench.receive(9, kIn, 13, 1000);
+    const auto status = bench.receive(9, kIn, 13, UhciBench::kDisk);
     REQUIRE(status);
     REQUIRE(status->size() == 13);
     CHECK((*status)[12] == 0);
@@ -382,7 +382,7 @@ TEST_CASE("a disk is read and written through UHCI in packets of 64 bytes") {
   for (uint8_t i = 0; i < 8; ++i) {
     REQUIRE(bench.send(9, kOut, Bytes(64, static_cast<uint8_t>(0xA0 + i))));
   }
-  const auto status = bench.receive(9, kIn, 13, 1000);
+  const auto status = bench.receive(9, kIn, 13, UhciBench::kDisk);
   REQUIRE(status);
   CHECK((*status)[12] == 0);
   const Bytes back = read_blocks(7, 1);

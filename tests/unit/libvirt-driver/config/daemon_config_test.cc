@@ -1,7 +1,6 @@
 #include "libvirt-driver/config/daemon_config.h"
 
 #include <catch2/catch.hpp>
-#include <filesystem>
 #include <set>
 
 #include "base/fd.h"
@@ -10,13 +9,7 @@
 namespace lodge {
 namespace {
 
-std::string source_root() {
-  std::filesystem::path root(__FILE__);
-  for (int up = 0; up < 5; ++up) {  // config, libvirt-driver, unit, tests and the file itself
-    root = root.parent_path();
-  }
-  return root.string();
-}
+std::string source_root() { return LODGE_TREE; }
 
 DaemonConfig read(std::string_view text) {
   const auto config = parse_daemon_config(text, "v.conf");

@@ -11,7 +11,7 @@ namespace lodge {
 namespace {
 
 Json schema() {
-  const auto tree = std::filesystem::path(__FILE__).parent_path() / "../../../..";
+  const auto tree = std::filesystem::path(LODGE_TREE);
   return Json::parse(*read_file((tree / "configs/machine.schema.json").string(), 1 << 20));
 }
 

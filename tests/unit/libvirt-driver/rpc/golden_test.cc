@@ -58,7 +58,7 @@ std::vector<Line> read_lines(const std::filesystem::path& path) {
 }
 
 std::vector<Line> golden_lines() {
-  return read_lines(std::filesystem::path(__FILE__).parent_path() / "golden" / "messages.txt");
+  return read_lines(std::filesystem::path(LODGE_TREE) / "tests/unit/libvirt-driver/rpc/golden/messages.txt");
 }
 
 const ShapeCheck* shape_of(std::string_view program, std::string_view procedure) {

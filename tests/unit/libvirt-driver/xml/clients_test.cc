@@ -210,7 +210,7 @@ lines</description><memory unit='GiB'>1</memory>
 }
 
 TEST_CASE("the examples are complete domains") {
-  const auto folder = std::filesystem::path(__FILE__).parent_path() / "../../../../configs/domains";
+  const auto folder = std::filesystem::path(LODGE_TREE) / "configs/domains";
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     std::ifstream file(entry.path());
     std::ostringstream text;

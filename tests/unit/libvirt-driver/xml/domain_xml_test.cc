@@ -17,7 +17,7 @@ std::string read_file(const std::filesystem::path& path) {
   return text.str();
 }
 
-std::filesystem::path project() { return std::filesystem::path(__FILE__).parent_path() / "../../../.."; }
+std::filesystem::path project() { return LODGE_TREE; }
 
 DomainConfig parsed(std::string_view xml, ParseOptions options = {}) {
   auto config = parse_domain(xml, options);

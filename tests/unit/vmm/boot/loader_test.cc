@@ -402,12 +402,7 @@ TEST_CASE("The e820 map covers RAM around the holes") {
 }
 
 TEST_CASE("A real bzImage is accepted when one was fetched for the guests") {
-  // tests/unit/vmm/boot/loader_test.cc is five levels below the root of the tree.
-  std::filesystem::path root(__FILE__);
-  for (int level = 0; level < 5; ++level) {
-    root = root.parent_path();
-  }
-  const std::string path = root / "build/guest/vmlinuz";
+  const std::string path = LODGE_TREE "/build/guest/vmlinuz";
   if (!std::filesystem::exists(path)) {
     return;
   }
