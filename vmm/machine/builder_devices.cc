@@ -211,18 +211,15 @@ Result<void> MachineBuilder::add_usb() {
   std::vector<UsbDeviceSpec> plugs;
   plugs.reserve(config_.usb_devices.size() + config_.disks.size());
   for (const UsbDeviceSettings& device : config_.usb_devices) {
-    plugs.push_back({device.port, usb_hid(device, [machine = &machine_] { machine->pointer_changed(); })});
+    plugs.push_back(usb_hid(device, [machine = &machine_] { machine->pointer_changed(); }));
   }
-  const bool uhci = config_.usb.model == UsbModel::piix3_uhci;
   for (const DiskSettings& disk : config_.disks) {
     if (disk.bus == "usb") {
       const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
-      UsbStorageOptions options = TRY(usb_disk(disk, on_error, kLockPatience));
-      options.full_speed = uhci;
-      plugs.push_back({disk.port, std::move(options)});
+      plugs.push_back(TRY(usb_disk(config_, disk, on_error, kLockPatience)));
     }
   }
-  if (uhci) {
+  if (config_.usb.model == UsbModel::piix3_uhci) {
     TRY_VOID(add_at(UhciSpec{.options = {}, .devices = std::move(plugs)}, {kPcChipsetSlot, kUhciFunction}, true));
   } else {
     XhciSpec spec;
