@@ -25,7 +25,7 @@ Result<void> UsbController::plug_in(UsbPlug plug) {
   return {};
 }
 
-Result<void> UsbController::add_device(UsbPlug plug) {
+Result<void> UsbController::add_device(const UsbPlug& plug) {
   TRY_VOID(plug_in(plug));
   connect(plug);
   return {};

@@ -29,7 +29,7 @@ class UsbController {
   [[nodiscard]] std::vector<UsbPlug> devices() const;
   // A device comes, while the guest runs or not; the guest sees that its port has something. Errors: there is no such port,
   // or it is taken; the device is too fast for the controller.
-  [[nodiscard]] Result<void> add_device(UsbPlug plug);
+  [[nodiscard]] Result<void> add_device(const UsbPlug& plug);
   // A device goes: from now on its port is empty, the guest's transfers find nobody, and nothing of it is saved. `done` runs
   // on the loop once nothing of the device is in flight; it may then be destroyed. Error: there is no such device.
   [[nodiscard]] Result<std::shared_ptr<UsbDevice>> remove_device(std::string_view id, const std::function<void()>& done);

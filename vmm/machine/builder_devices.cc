@@ -190,7 +190,7 @@ Result<void> MachineBuilder::add_keyboard() {
     return {};
   }
   TRY_VOID(add(I8042Spec{}));
-  machine_.input_.add(*machine_.devices_.back());
+  machine_.input_.add(*machine_.devices_.back(), InputRank::ps2);
   return {};
 }
 
@@ -198,7 +198,7 @@ Result<void> MachineBuilder::add_keyboard() {
 Result<void> MachineBuilder::add_inputs() {
   for (const InputSettings& input : config_.inputs) {
     TRY_VOID(add(input_spec(config_, input, [machine = &machine_] { machine->pointer_changed(); }), input.slot));
-    machine_.input_.add(*machine_.find_virtio<VirtioInput>(input.id));
+    machine_.input_.add(*machine_.find_virtio<VirtioInput>(input.id), InputRank::virtio);
   }
   return {};
 }
@@ -229,7 +229,7 @@ Result<void> MachineBuilder::add_usb() {
   }
   machine_.usb_ = dynamic_cast<UsbController*>(machine_.devices_.back().get());
   for (const UsbPlug& plug : machine_.usb_->devices()) {
-    machine_.input_.add(*plug.device);
+    machine_.input_.add(*plug.device, InputRank::usb);
   }
   return {};
 }

@@ -43,13 +43,12 @@ Result<void> Machine::plug_usb_hid(const UsbDeviceSettings& device) {
   return plug_usb(usb_hid(chosen, [this] { pointer_changed(); }), wanted);
 }
 
-// What takes keys and moves does so after those that came before it.
+// What takes keys and moves does so after the USB devices that came before it.
 Result<void> Machine::plug_usb(UsbDeviceSpec spec, MachineConfig& wanted) {
-  UsbPlug plug = TRY(create_usb_device(std::move(spec), nullptr));
-  const std::shared_ptr<UsbDevice> device = plug.device;
-  TRY_VOID(usb_->add_device(std::move(plug)));
+  const UsbPlug plug = TRY(create_usb_device(std::move(spec), nullptr));
+  TRY_VOID(usb_->add_device(plug));
   config_ = std::move(wanted);
-  input_.add(*device);
+  input_.add(*plug.device, InputRank::usb);
   return {};
 }
 
