@@ -13,6 +13,7 @@
 #include "libvirt-driver/domains/input_json.h"
 #include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/taps.h"
+#include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 
 namespace lodge {
@@ -37,7 +38,7 @@ Answer<void> check_plugs_in(const DomainDisk& disk) {
   if (disk.device != DiskDevice::disk) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "cdrom/floppy device hotplug isn't supported");
   }
-  if (disk.bus != DiskBus::virtio) {
+  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::usb) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "disk bus '{}' cannot be hotplugged.", xml_word(disk.bus));
   }
   return {};
@@ -46,7 +47,7 @@ Answer<void> check_plugs_out(const DomainDisk& disk) {
   if (disk.device != DiskDevice::disk) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "disk device type '{}' cannot be detached", xml_word(disk.device));
   }
-  if (disk.bus != DiskBus::virtio) {
+  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::usb) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "This type of disk cannot be hot unplugged");
   }
   return {};
@@ -63,7 +64,7 @@ Answer<void> plug_disk(Monitor& monitor, const DomainDisk& disk) {
   Json settings = TRY(disk_json(disk));
   const std::string name = "image-" + disk.alias;
   TRY_VOID(pass(monitor, name, TRY(open_image(disk))));
-  settings["driver"] = "virtio-blk";
+  settings["driver"] = disk.bus == DiskBus::usb ? "usb-storage" : "virtio-blk";
   settings["fd"] = name;
   const auto added = monitor.execute("device_add", settings);
   if (!added) {
@@ -109,20 +110,26 @@ Answer<void> plug_interface(Monitor& monitor, DomainInterface& interface) {
 }
 
 Answer<void> check_plugs(const DomainInput& input) {
-  if (input.bus != InputBus::virtio) {
-    return call_error(VIR_ERR_OPERATION_UNSUPPORTED,
-                      "input device on bus '{}' cannot be hot plugged or unplugged; use bus='virtio', or --config",
-                      xml_word(input.bus));
+  if (input.bus != InputBus::virtio && input.bus != InputBus::usb) {
+    return call_error(
+        VIR_ERR_OPERATION_UNSUPPORTED,
+        "input device on bus '{}' cannot be hot plugged or unplugged; use bus='usb', bus='virtio', or --config",
+        xml_word(input.bus));
   }
   return {};
 }
 
 Answer<void> plug_input(Monitor& monitor, const DomainInput& input) {
-  TRY_VOID(check_plugs(input));
-  Json settings = TRY(input_json(input));
-  settings["driver"] = fmt::format("virtio-{}", xml_word(input.type));
+  const bool usb = input.bus == InputBus::usb;
+  Json settings = usb ? usb_input_json(input) : TRY(input_json(input));
+  settings["driver"] = fmt::format("{}-{}", usb ? "usb" : "virtio", xml_word(input.type));
   TRY(monitor.execute("device_add", settings));
   return {};
+}
+
+ptrdiff_t usb_devices(const DomainConfig& config) {
+  return std::ranges::count(config.devices.disks, DiskBus::usb, &DomainDisk::bus) +
+         std::ranges::count(config.devices.inputs, InputBus::usb, &DomainInput::bus);
 }
 
 // The device that add_device() put last into the definition.
@@ -156,6 +163,12 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
   DomainConfig before = live;
   TRY_VOID(add_device(live, device));
   TRY_VOID(driver.complete_definition(live));
+  if (usb_devices(live) > usb_devices(before)) {
+    TRY_VOID(check_usb_newcomer(before, live));
+  }
+  if (const DomainInput* input = last_of(before.devices.inputs, live.devices.inputs)) {
+    TRY_VOID(check_plugs(*input));  // before one that is left out
+  }
   (void)leave_out(live);  // what was completed again
   assign_aliases(live);
   std::string alias;
