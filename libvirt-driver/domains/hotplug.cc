@@ -109,17 +109,21 @@ Answer<void> plug_interface(Monitor& monitor, DomainInterface& interface) {
   return {};
 }
 
+std::unexpected<CallError> refuse_bus(InputBus bus) {
+  return call_error(VIR_ERR_OPERATION_UNSUPPORTED,
+                    "input device on bus '{}' cannot be hot plugged or unplugged; use bus='usb', bus='virtio', or --config",
+                    xml_word(bus));
+}
+
 Answer<void> check_plugs(const DomainInput& input) {
   if (input.bus != InputBus::virtio && input.bus != InputBus::usb) {
-    return call_error(
-        VIR_ERR_OPERATION_UNSUPPORTED,
-        "input device on bus '{}' cannot be hot plugged or unplugged; use bus='usb', bus='virtio', or --config",
-        xml_word(input.bus));
+    return refuse_bus(input.bus);
   }
   return {};
 }
 
 Answer<void> plug_input(Monitor& monitor, const DomainInput& input) {
+  TRY_VOID(check_plugs(input));
   const bool usb = input.bus == InputBus::usb;
   Json settings = usb ? usb_input_json(input) : TRY(input_json(input));
   settings["driver"] = fmt::format("{}-{}", usb ? "usb" : "virtio", xml_word(input.type));
@@ -166,10 +170,10 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
   if (usb_devices(live) > usb_devices(before)) {
     TRY_VOID(check_usb_newcomer(before, live));
   }
-  if (const DomainInput* input = last_of(before.devices.inputs, live.devices.inputs)) {
-    TRY_VOID(check_plugs(*input));  // before one that is left out
-  }
   (void)leave_out(live);  // what was completed again
+  if (std::holds_alternative<DomainInput>(device) && live.devices.inputs.size() == before.devices.inputs.size()) {
+    return refuse_bus(InputBus::ps2);  // which was left out
+  }
   assign_aliases(live);
   std::string alias;
   if (DomainDisk* disk = nullptr; std::holds_alternative<DomainDisk>(device)) {
