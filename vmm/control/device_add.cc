@@ -63,7 +63,7 @@ Result<std::vector<Fd>> take(CommandCall& call, const std::vector<std::string>& 
 Result<void> add_disk(CommandCall& call, std::string_view bus) {
   DiskSettings disk = TRY(disk_from_json(settings_of(call.arguments)));
   if (call.arguments.contains("bus") && disk.bus != bus) {
-    return fail("device_add: driver and bus are two different disks; leave the bus out");
+    return fail("device_add: driver and bus are two different disks; this driver's is bus={}, leave it out", bus);
   }
   disk.bus = bus;
   const auto image = TRY(names(call.arguments, "fd"));
