@@ -150,11 +150,11 @@ Result<CreatedDevice> create_rtl8139(DeviceSpec& spec, const DeviceEnv& env, con
   return function(Rtl8139::create(std::move(std::get<Rtl8139Spec>(spec).options), env, saved));
 }
 
-Result<std::shared_ptr<UsbDevice>> create_usb_device(UsbHidOptions options, const StateReader* saved) {
+Result<std::shared_ptr<UsbDevice>> create_by(UsbHidOptions options, const StateReader* saved) {
   return create_usb_hid(std::move(options), saved);
 }
 
-Result<std::shared_ptr<UsbDevice>> create_usb_device(UsbStorageOptions options, const StateReader* saved) {
+Result<std::shared_ptr<UsbDevice>> create_by(UsbStorageOptions options, const StateReader* saved) {
   return UsbStorage::create(std::move(options), saved);
 }
 
@@ -163,9 +163,7 @@ template <class Controller>
 Result<CreatedDevice> create_usb(DeviceSpec& spec, const DeviceEnv& env, const StateReader* saved) {
   auto& wanted = std::get<UsbSpec<Controller>>(spec);
   for (UsbDeviceSpec& plug : wanted.devices) {
-    wanted.options.devices.push_back(
-        {plug.port,
-         TRY(std::visit([saved](auto& options) { return create_usb_device(std::move(options), saved); }, plug.options))});
+    wanted.options.devices.push_back(TRY(create_usb_device(std::move(plug), saved)));
   }
   return function(Controller::create(std::move(wanted.options), env, saved));
 }
@@ -230,6 +228,11 @@ constexpr std::array<DeviceKind, std::variant_size_v<DeviceSpec>> kKinds{{
 }  // namespace
 
 const std::array<DeviceKind, std::variant_size_v<DeviceSpec>>& device_kinds() { return kKinds; }
+
+Result<UsbPlug> create_usb_device(UsbDeviceSpec spec, const StateReader* saved) {
+  auto device = TRY(std::visit([saved](auto& options) { return create_by(std::move(options), saved); }, spec.options));
+  return UsbPlug{spec.port, std::move(device)};
+}
 
 Result<CreatedDevice> create_device(DeviceSpec spec, const DeviceEnv& env, const StateReader* saved) {
   return kKinds[spec.index()].create(spec, env, saved);

@@ -183,6 +183,9 @@ struct DeviceKind {
 
 [[nodiscard]] const std::array<DeviceKind, std::variant_size_v<DeviceSpec>>& device_kinds();
 
+// Creates what is plugged into a USB controller.
+[[nodiscard]] Result<UsbPlug> create_usb_device(UsbDeviceSpec spec, const StateReader* saved);
+
 // Creates the device of a spec by its row.
 [[nodiscard]] Result<CreatedDevice> create_device(DeviceSpec spec, const DeviceEnv& env, const StateReader* saved);
 

@@ -6,32 +6,38 @@ namespace lodge {
 namespace {
 
 // The first that the guest listens to, or null.
-template <class Sink>
-Sink* first_that(const std::vector<Sink*>& sinks, bool (Sink::*takes)() const) {
-  const auto it = std::ranges::find_if(sinks, [takes](const Sink* sink) { return (sink->*takes)(); });
-  return it != sinks.end() ? *it : nullptr;
+template <class Sinks, class Sink>
+Sink* first_that(const Sinks& sinks, bool (Sink::*takes)() const) {
+  const auto it = std::ranges::find_if(sinks, [takes](const auto& one) { return (one.sink->*takes)(); });
+  return it != sinks.end() ? it->sink : nullptr;
+}
+
+template <class Sinks, class Sink>
+void put_in(Sinks& sinks, Sink* sink, InputRank rank) {
+  if (sink != nullptr) {
+    sinks.insert(std::ranges::upper_bound(sinks, rank, {}, [](const auto& one) { return one.rank; }), {sink, rank});
+  }
+}
+
+template <class Sinks, class Sink>
+void take_out(Sinks& sinks, const Sink* sink) {
+  std::erase_if(sinks, [sink](const auto& one) { return one.sink == sink; });
 }
 
 }  // namespace
 
-void InputRouter::add(InputSink* keyboard, PointerSink* mouse, TabletSink* tablet) {
+void InputRouter::add(InputSink* keyboard, PointerSink* mouse, TabletSink* tablet, InputRank rank) {
   const Lock lock(mutex_);
-  if (keyboard != nullptr) {
-    keyboards_.push_back(keyboard);
-  }
-  if (mouse != nullptr) {
-    mice_.push_back(mouse);
-  }
-  if (tablet != nullptr) {
-    tablets_.push_back(tablet);
-  }
+  put_in(keyboards_, keyboard, rank);
+  put_in(mice_, mouse, rank);
+  put_in(tablets_, tablet, rank);
 }
 
 void InputRouter::remove(const InputSink* keyboard, const PointerSink* mouse, const TabletSink* tablet) {
   const Lock lock(mutex_);
-  std::erase(keyboards_, keyboard);
-  std::erase(mice_, mouse);
-  std::erase(tablets_, tablet);
+  take_out(keyboards_, keyboard);
+  take_out(mice_, mouse);
+  take_out(tablets_, tablet);
   std::erase_if(held_, [keyboard](const auto& key) { return key.second == keyboard; });
 }
 

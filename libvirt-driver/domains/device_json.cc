@@ -350,6 +350,10 @@ Answer<void> check_watchdog(const DomainConfig& config) {
   if (watchdog.model == WatchdogModel::ib700 && is_microvm(config)) {
     return unsupported("/domain/devices/watchdog/@model", "ib700 is a board of machine 'pc'; use 'i6300esb'");
   }
+  if (watchdog.model == WatchdogModel::ib700 && watchdog.address && watchdog.address != DeviceAddress(IsaAddress{})) {
+    return unsupported("/domain/devices/watchdog/address",
+                       "the ports of an ib700 are where they are; leave the address out");
+  }
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include "libvirt-driver/domains/media.h"
 #include "libvirt-driver/domains/network_ports.h"
 #include "libvirt-driver/domains/taps.h"
+#include "libvirt-driver/domains/usb_json.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 
 namespace lodge {
@@ -38,7 +39,7 @@ Answer<void> check_plugs_in(const DomainDisk& disk) {
   if (disk.device != DiskDevice::disk) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "cdrom/floppy device hotplug isn't supported");
   }
-  if (disk.bus != DiskBus::virtio) {
+  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::usb) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "disk bus '{}' cannot be hotplugged.", xml_word(disk.bus));
   }
   return {};
@@ -47,7 +48,7 @@ Answer<void> check_plugs_out(const DomainDisk& disk) {
   if (disk.device != DiskDevice::disk) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "disk device type '{}' cannot be detached", xml_word(disk.device));
   }
-  if (disk.bus != DiskBus::virtio) {
+  if (disk.bus != DiskBus::virtio && disk.bus != DiskBus::usb) {
     return call_error(VIR_ERR_OPERATION_UNSUPPORTED, "This type of disk cannot be hot unplugged");
   }
   return {};
@@ -64,7 +65,7 @@ Answer<void> plug_disk(Monitor& monitor, const DomainDisk& disk) {
   Json settings = TRY(disk_json(disk));
   const std::string name = "image-" + disk.alias;
   TRY_VOID(pass(monitor, name, TRY(open_image(disk))));
-  settings["driver"] = "virtio-blk";
+  settings["driver"] = disk.bus == DiskBus::usb ? "usb-storage" : "virtio-blk";
   settings["fd"] = name;
   const auto added = monitor.execute("device_add", settings);
   if (!added) {
@@ -109,21 +110,31 @@ Answer<void> plug_interface(Monitor& monitor, DomainInterface& interface) {
   return {};
 }
 
+std::unexpected<CallError> refuse_bus(InputBus bus) {
+  return call_error(VIR_ERR_OPERATION_UNSUPPORTED,
+                    "input device on bus '{}' cannot be hot plugged or unplugged; use bus='usb', bus='virtio', or --config",
+                    xml_word(bus));
+}
+
 Answer<void> check_plugs(const DomainInput& input) {
-  if (input.bus != InputBus::virtio) {
-    return call_error(VIR_ERR_OPERATION_UNSUPPORTED,
-                      "input device on bus '{}' cannot be hot plugged or unplugged; use bus='virtio', or --config",
-                      xml_word(input.bus));
+  if (input.bus != InputBus::virtio && input.bus != InputBus::usb) {
+    return refuse_bus(input.bus);
   }
   return {};
 }
 
 Answer<void> plug_input(Monitor& monitor, const DomainInput& input) {
   TRY_VOID(check_plugs(input));
-  Json settings = TRY(input_json(input));
-  settings["driver"] = fmt::format("virtio-{}", xml_word(input.type));
+  const bool usb = input.bus == InputBus::usb;
+  Json settings = usb ? usb_input_json(input) : TRY(input_json(input));
+  settings["driver"] = fmt::format("{}-{}", usb ? "usb" : "virtio", xml_word(input.type));
   TRY(monitor.execute("device_add", settings));
   return {};
+}
+
+ptrdiff_t usb_devices(const DomainConfig& config) {
+  return std::ranges::count(config.devices.disks, DiskBus::usb, &DomainDisk::bus) +
+         std::ranges::count(config.devices.inputs, InputBus::usb, &DomainInput::bus);
 }
 
 // The device that add_device() put last into the definition.
@@ -157,7 +168,13 @@ Answer<void> attach_live(Driver& driver, const DomainPtr& domain, const Device& 
   DomainConfig before = live;
   TRY_VOID(add_device(live, device));
   TRY_VOID(driver.complete_definition(live));
+  if (usb_devices(live) > usb_devices(before)) {
+    TRY_VOID(check_usb_newcomer(before, live));
+  }
   (void)leave_out(live);  // what was completed again
+  if (std::holds_alternative<DomainInput>(device) && live.devices.inputs.size() == before.devices.inputs.size()) {
+    return refuse_bus(InputBus::ps2);  // which was left out
+  }
   assign_aliases(live);
   std::string alias;
   if (DomainDisk* disk = nullptr; std::holds_alternative<DomainDisk>(device)) {

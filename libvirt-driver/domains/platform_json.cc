@@ -31,6 +31,20 @@ Answer<void> check_hpet(const DomainConfig& config) {
   return {};
 }
 
+// What the kernel's timer can do: give ticks that were missed later, or not at all.
+Answer<void> check_pit(const DomainConfig& config) {
+  for (const Timer& timer : config.clock.timers) {
+    if (timer.name == TimerName::pit &&
+        (timer.tick_policy == TickPolicy::catchup || timer.tick_policy == TickPolicy::merge)) {
+      return unsupported("/domain/clock/timer[@name='pit']/@tickpolicy",
+                         fmt::format("KVM gives ticks that were missed later or drops them; use 'delay' or 'discard', not "
+                                     "'{}'",
+                                     xml_word(timer.tick_policy)));
+    }
+  }
+  return {};
+}
+
 Answer<void> check_parallels(const DomainConfig& config) {
   for (const DomainParallel& parallel : config.devices.parallels) {
     if (is_microvm(config)) {
@@ -102,6 +116,7 @@ bool has_hpet(const Clock& clock) {
 
 Answer<void> check_platform(const DomainConfig& config) {
   TRY_VOID(check_hpet(config));
+  TRY_VOID(check_pit(config));
   TRY_VOID(check_parallels(config));
   TRY_VOID(check_filesystems(config));
   return check_vsock(config);

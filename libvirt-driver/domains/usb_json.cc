@@ -89,6 +89,19 @@ Answer<void> check_usb(const DomainConfig& config) {
   return {};
 }
 
+Answer<void> check_usb_newcomer(const DomainConfig& before, const DomainConfig& after) {
+  if (usb_controller(before) == nullptr) {
+    return call_error(VIR_ERR_OPERATION_UNSUPPORTED,
+                      "the running guest has no USB controller, and none can be added to it; attach the device with "
+                      "--config and start the guest anew");
+  }
+  return check_usb(after);
+}
+
+Json usb_input_json(const DomainInput& input) {
+  return {{"id", input.alias}, {"kind", xml_word(input.type)}, {"port", port_of(input)}};
+}
+
 void add_usb(Json& machine, const DomainConfig& config) {
   const DomainController* const controller = usb_controller(config);
   if (controller == nullptr) {
@@ -103,7 +116,7 @@ void add_usb(Json& machine, const DomainConfig& config) {
   Json devices = Json::array();
   for (const DomainInput& input : config.devices.inputs) {
     if (input.bus == InputBus::usb) {
-      devices.push_back({{"id", input.alias}, {"kind", xml_word(input.type)}, {"port", port_of(input)}});
+      devices.push_back(usb_input_json(input));
     }
   }
   machine["usb_devices"] = devices;

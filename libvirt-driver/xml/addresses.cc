@@ -233,7 +233,8 @@ Answer<void> assign_usb_ports(DomainConfig& config) {
         }
       }
     }
-    return call_error(VIR_ERR_CONFIG_UNSUPPORTED, "no USB port is left; add a <controller type='usb'>");
+    return call_error(VIR_ERR_CONFIG_UNSUPPORTED,
+                      "No free USB port is left; take a device away, or give <controller type='usb'> more ports");
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include "libvirt-driver/xml/check_devices.h"
 #include "libvirt-driver/xml/domain_defaults.h"
+#include "libvirt-driver/xml/uuid.h"
 
 namespace lodge {
 namespace {
@@ -69,6 +70,27 @@ Answer<void> check_os(const DomainConfig& config) {
   }
   if (!os.loader.empty() && os.loader.front() != '/') {
     return call_error(VIR_ERR_XML_ERROR, "/domain/os/loader: path '{}' must be absolute", os.loader);
+  }
+  return {};
+}
+
+// As libvirt has it, whether the guest is shown it or not.
+Answer<void> check_sysinfo(const DomainConfig& config) {
+  if (!config.sysinfo) {
+    return {};
+  }
+  for (const NameValue& entry : config.sysinfo->system) {
+    if (entry.name != "uuid") {
+      continue;
+    }
+    const auto uuid = parse_uuid(entry.value);
+    if (!uuid) {
+      return call_error(VIR_ERR_XML_DETAIL, "malformed <sysinfo> uuid element: '{}' is no UUID", entry.value);
+    }
+    if (*uuid != config.uuid) {
+      return call_error(VIR_ERR_XML_DETAIL, "UUID mismatch between <uuid> and <sysinfo>: {} and {}", print_uuid(config.uuid),
+                        print_uuid(*uuid));
+    }
   }
   return {};
 }
@@ -285,6 +307,7 @@ bool has_iothread(const DomainConfig& config, uint32_t id) {
 Answer<void> check(const DomainConfig& config) {
   TRY_VOID(check_identity(config));
   TRY_VOID(check_os(config));
+  TRY_VOID(check_sysinfo(config));
   TRY_VOID(check_memory(config));
   TRY_VOID(check_vcpus(config));
   TRY_VOID(check_cpu(config));

@@ -7,6 +7,7 @@
 
 #include "libvirt-driver/xml/addresses.h"
 #include "libvirt-driver/xml/domain_defaults.h"
+#include "libvirt-driver/xml/uuid.h"
 
 namespace lodge {
 namespace {
@@ -360,6 +361,20 @@ Answer<void> complete_interfaces(DomainDevices& devices, const Defaults& host, c
   return {};
 }
 
+// What the guest's SMBIOS says is the domain's, which a domain without one of its own takes from there; check() compares.
+void complete_system_uuid(DomainConfig& config) {
+  if (!config.sysinfo) {
+    return;
+  }
+  for (NameValue& entry : config.sysinfo->system) {
+    const auto uuid = entry.name == "uuid" ? parse_uuid(entry.value) : std::nullopt;
+    if (uuid) {
+      config.uuid = config.uuid == Uuid{} ? *uuid : config.uuid;
+      entry.value = print_uuid(*uuid);
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<uint32_t> disk_index(std::string_view target) {
@@ -385,6 +400,7 @@ std::optional<uint32_t> disk_index(std::string_view target) {
 
 Answer<void> complete(DomainConfig& config, const Defaults& host) {
   const Random random(host);
+  complete_system_uuid(config);
   if (config.uuid == Uuid{}) {
     Uuid bytes{};
     TRY_VOID(random.fill(bytes));

@@ -1,6 +1,6 @@
 // The UHCI controller with a tablet and a disk: any register takes any value; the frame list, queues and descriptors are
-// made of the input; people move the pointer, time passes, ports are reset, and there are saves in between, also of states
-// that are the input's.
+// made of the input; people move the pointer, time passes, ports are reset, devices come and go, and there are saves in
+// between, also of states that are the input's.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -39,25 +39,17 @@ class Bench {
 
  private:
   bool make(const StateReader* saved) {
-    auto hid = create_usb_hid({"tablet0", UsbHidKind::tablet, {}}, saved);
-    if (!hid) {
-      return false;
-    }
-    tablet_ = *hid;
-    RawOptions raw;
-    raw.fd = std::move(*image_.duplicate());
-    raw.lock = false;
-    UsbStorageOptions disk;
-    disk.id = "disk0";
-    disk.backend = std::move(*open_raw(std::move(raw)));
-    disk.full_speed = true;
-    disk.errors = {ErrorAction::stop, ErrorAction::stop};
-    auto storage = UsbStorage::create(std::move(disk), saved);
-    if (!storage) {
-      return false;
-    }
     Uhci::Options options;
-    options.devices = {{1, tablet_}, {2, std::move(*storage)}};
+    for (size_t which = 0; which < ports_.size(); ++which) {
+      if (ports_.at(which) == 0) {
+        continue;
+      }
+      auto device = create(which, saved);
+      if (!device) {
+        return false;
+      }
+      options.devices.push_back({ports_.at(which), std::move(*device)});
+    }
     options.now = [this] { return now_; };
     auto controller = Uhci::create(std::move(options), *machine_.env, saved);
     if (!controller) {
@@ -69,6 +61,43 @@ class Bench {
     machine_.set_config(3, 0x04, 7, 2);
     controller_->resume();
     return true;
+  }
+  Result<std::shared_ptr<UsbDevice>> create(size_t which, const StateReader* saved) {
+    if (which == 0) {
+      tablet_ = TRY(create_usb_hid({kIds.at(which), UsbHidKind::tablet, {}}, saved));
+      return tablet_;
+    }
+    RawOptions raw;
+    raw.fd = std::move(*image_.duplicate());
+    raw.lock = false;
+    UsbStorageOptions disk;
+    disk.id = kIds.at(which);
+    disk.backend = std::move(*open_raw(std::move(raw)));
+    disk.full_speed = true;
+    disk.errors = {ErrorAction::stop, ErrorAction::stop};
+    return UsbStorage::create(std::move(disk), saved);
+  }
+  // A device goes, or one that went comes, maybe to another port.
+  void plug() {
+    const size_t which = in_.take<uint8_t>() % ports_.size();
+    if (ports_.at(which) != 0) {
+      require(controller_->remove_device(kIds.at(which), [] {}).has_value());
+      ports_.at(which) = 0;
+      return;
+    }
+    const uint32_t port = in_.take<uint8_t>() % 4;
+    auto device = create(which, nullptr);
+    require(device.has_value());
+    if (controller_->add_device({port, *device})) {
+      ports_.at(which) = port;
+    }
+  }
+  void place() {
+    const auto x = in_.take<uint16_t>();
+    const auto y = in_.take<uint8_t>();
+    if (tablet_) {
+      dynamic_cast<UsbTablet&>(*tablet_).place(x, y, 0, 0);
+    }
   }
   void out(uint32_t offset, uint64_t value, uint8_t size = 2) { machine_.out(kBase + offset, value, size); }
   void word(uint64_t at, uint32_t value) { test::must(machine_.memory->write(Gpa{at}, value)); }
@@ -134,6 +163,7 @@ class Bench {
       port.part.resize(in_.take<uint16_t>() & 0x7FF);
     }
     quiesce();
+    ports_ = kAllPlugged;
     StateWriter saved;
     saved.put("usb0", PciState{});
     saved.put("usb0", state);
@@ -199,7 +229,7 @@ class Bench {
       case 5: setup(); break;
       case 6: disk(); break;
       case 7: out(kPorts + 2 * (in_.take<uint8_t>() & 1U), in_.take<uint16_t>()); break;
-      case 8: dynamic_cast<UsbTablet&>(*tablet_).place(in_.take<uint16_t>(), in_.take<uint8_t>(), 0, 0); break;
+      case 8: (what & 16) != 0 ? plug() : place(); break;
       case 9:
       case 10:
       case 11: pass(in_.take<uint8_t>()); break;
@@ -214,6 +244,9 @@ class Bench {
   Input in_;
   Fd image_;
   EventLoop::Clock::time_point now_{std::chrono::seconds(1000)};
+  static constexpr std::array<const char*, 2> kIds{"tablet0", "disk0"};
+  static constexpr std::array<uint32_t, 2> kAllPlugged{1, 2};
+  std::array<uint32_t, 2> ports_ = kAllPlugged;  // 0: it is not there
   std::shared_ptr<UsbDevice> tablet_;
   std::shared_ptr<Uhci> controller_;
 };

@@ -1,6 +1,6 @@
 // The xHCI controller with a tablet, a mouse, a keyboard and a disk: any register takes any value; rings, contexts and
-// commands are made of the input; people type, ports are reset, and there are saves in between, also of states that are the
-// input's.
+// commands are made of the input; people type, ports are reset, devices come and go, and there are saves in between, also of
+// states that are the input's.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -46,27 +46,16 @@ class Bench {
  private:
   bool make(const StateReader* saved) {
     Xhci::Options options;
-    static constexpr std::array kKinds{UsbHidKind::tablet, UsbHidKind::mouse, UsbHidKind::keyboard};
-    for (uint32_t i = 0; i < kKinds.size(); ++i) {
-      auto device = create_usb_hid({std::string("hid") + static_cast<char>('0' + i), kKinds.at(i), {}}, saved);
+    for (size_t which = 0; which < ports_.size(); ++which) {
+      if (ports_.at(which) == 0) {
+        continue;
+      }
+      auto device = create(which, saved);
       if (!device) {
         return false;
       }
-      hids_.at(i) = *device;
-      options.devices.push_back({i + 1, std::move(*device)});
+      options.devices.push_back({ports_.at(which), std::move(*device)});
     }
-    RawOptions raw;
-    raw.fd = std::move(*image_.duplicate());
-    raw.lock = false;
-    UsbStorageOptions disk;
-    disk.id = "disk0";
-    disk.backend = std::move(*open_raw(std::move(raw)));
-    disk.errors = {ErrorAction::stop, ErrorAction::stop};
-    auto storage = UsbStorage::create(std::move(disk), saved);
-    if (!storage) {
-      return false;
-    }
-    options.devices.push_back({4, std::move(*storage)});
     auto controller = Xhci::create(std::move(options), *machine_.env, saved);
     if (!controller) {
       return false;
@@ -77,6 +66,36 @@ class Bench {
     machine_.set_config(3, 0x04, 7, 2);
     controller_->resume();
     return true;
+  }
+  Result<std::shared_ptr<UsbDevice>> create(size_t which, const StateReader* saved) {
+    static constexpr std::array kKinds{UsbHidKind::tablet, UsbHidKind::mouse, UsbHidKind::keyboard};
+    if (which < kKinds.size()) {
+      hids_.at(which) = TRY(create_usb_hid({kIds.at(which), kKinds.at(which), {}}, saved));
+      return hids_.at(which);
+    }
+    RawOptions raw;
+    raw.fd = std::move(*image_.duplicate());
+    raw.lock = false;
+    UsbStorageOptions disk;
+    disk.id = kIds.at(which);
+    disk.backend = std::move(*open_raw(std::move(raw)));
+    disk.errors = {ErrorAction::stop, ErrorAction::stop};
+    return UsbStorage::create(std::move(disk), saved);
+  }
+  // A device goes, or one that went comes, maybe to another port.
+  void plug() {
+    const size_t which = in_.take<uint8_t>() % ports_.size();
+    if (ports_.at(which) != 0) {
+      require(controller_->remove_device(kIds.at(which), [] {}).has_value());
+      ports_.at(which) = 0;
+      return;
+    }
+    const uint32_t port = in_.take<uint8_t>() % 6;
+    auto device = create(which, nullptr);
+    require(device.has_value());
+    if (controller_->add_device({port, *device})) {
+      ports_.at(which) = port;
+    }
   }
   void out(uint64_t offset, uint64_t value) { machine_.write(kBar + offset, value, 4); }
   void operational(uint64_t offset, uint64_t value) { out(kOperational + offset, value); }
@@ -142,6 +161,7 @@ class Bench {
       slot.phase = static_cast<SlotPhase>(in_.take<uint8_t>() & 3);
       slot.port = in_.take<uint8_t>() & 15;
       slot.contexts = in_.take<uint16_t>();
+      slot.detached = (slot.contexts & 1) != 0;
       slot.endpoints.resize(in_.take<uint8_t>() & 3);
       for (XhciEndpointState& endpoint : slot.endpoints) {
         endpoint.id = in_.take<uint8_t>();
@@ -154,6 +174,7 @@ class Bench {
       }
     }
     quiesce();
+    ports_ = kAllPlugged;
     StateWriter saved;
     saved.put("usb0", PciState{.msix = {.entries = {{}}}});
     saved.put("usb0", state);
@@ -285,6 +306,9 @@ class Bench {
     const auto a = in_.take<uint16_t>();
     const auto b = in_.take<uint16_t>();
     const auto c = in_.take<uint8_t>();
+    if (!hids_[0] || !hids_[1] || !hids_[2]) {
+      return;
+    }
     dynamic_cast<UsbTablet&>(*hids_[0]).place(a, b, c, c);
     dynamic_cast<UsbMouse&>(*hids_[1]).move(a - 0x8000, b, -c, c);
     dynamic_cast<UsbKeyboard&>(*hids_[2]).key(a & 0xFF, (b & 1) != 0);
@@ -304,7 +328,7 @@ class Bench {
       case 8: request(); break;
       case 9: out(kPorts + 0x10 * (in_.take<uint8_t>() & 7U), in_.take<uint32_t>()); break;
       case 10: out(kPorts + 0x10 * (in_.take<uint8_t>() & 3U), kPortPower | kPortReset); break;
-      case 11: people(); break;
+      case 11: (what & 16) != 0 ? plug() : people(); break;
       case 12: out(kRuntime + kErdp, kEvents | (in_.take<uint8_t>() & 0x3FU) * 16U | kErdpBusy); break;
       case 13: machine_.turn(in_.take<uint8_t>() % 16); break;
       case 14: (what & 16) != 0 ? hostile_state() : save_and_restore(); break;
@@ -316,6 +340,9 @@ class Bench {
   Input in_;
   Fd image_;
   uint64_t command_ = kCommands;
+  static constexpr std::array<const char*, 4> kIds{"hid0", "hid1", "hid2", "disk0"};
+  static constexpr std::array<uint32_t, 4> kAllPlugged{1, 2, 3, 4};
+  std::array<uint32_t, 4> ports_ = kAllPlugged;  // 0: it is not there
   std::array<std::shared_ptr<UsbDevice>, 3> hids_;
   std::shared_ptr<Xhci> controller_;
 };

@@ -1,7 +1,5 @@
 """Disks and NICs that come and go while a Linux guest runs, on both machines."""
-import fcntl
 import os
-import struct
 
 import pytest
 from support import disks, hotplug, network
@@ -34,21 +32,12 @@ def disks_of(machine):
     return [disk["device"] for disk in machine.control.execute("query-block")]
 
 
-def is_locked(path):
-    """Whether some process holds a lock on the image."""
-    descriptor = os.open(path, os.O_RDWR)
-    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    answer = fcntl.fcntl(descriptor, 36, lock)  # F_OFD_GETLK
-    os.close(descriptor)
-    return struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK
-
-
 def test_a_disk_comes_is_used_and_goes(guest_machine, empty_disk):
     """The guest sees a new disk with its serial number, reads and writes it, and sees it go; the image is free then."""
     image = empty_disk(16)
     hotplug.add_disk(guest_machine, "data", image, serial="PLUGGED", cache="writeback")
     assert disks_of(guest_machine) == ["root", "data"]
-    assert is_locked(image)
+    assert hotplug.is_locked(image)
     guest = guest_machine.guest
     hotplug.wait_for(guest, "[ -b /dev/vdb ]")
     assert guest.run("cat /sys/block/vdb/serial; echo") == "PLUGGED\n"
@@ -58,7 +47,7 @@ def test_a_disk_comes_is_used_and_goes(guest_machine, empty_disk):
     hotplug.remove(guest_machine, "data")
     assert guest.try_run("[ -e /sys/block/vdb ]")[0] == 1
     assert disks_of(guest_machine) == ["root"]
-    assert not is_locked(image)
+    assert not hotplug.is_locked(image)
     assert disks.sha256(image) == inside
 
 

@@ -154,7 +154,7 @@ def test_stock_clients_reach_them(daemon, base_image, tmp_path):
     until(lambda: "<input type='mouse' bus='virtio'>" not in daemon.virsh("dumpxml desk"), "it is gone", SLOW)
     assert NAMES["mouse"] not in guest.run("cat /proc/bus/input/devices")
     with open(path, "w", encoding="ascii") as file:
-        file.write("<input type='mouse' bus='usb'/>")
+        file.write("<input type='mouse' bus='ps2'/>")
     assert "cannot be hot plugged" in daemon.fails(f"attach-device desk {path} --live")
     console.close()
     daemon.virsh("destroy desk")

@@ -76,7 +76,9 @@ class FakeTarget final : public ControlTarget {
   Result<void> set_link(const std::string& id, bool up) override { return note(fmt::format("link {} {}", id, up)); }
   Result<void> announce(const std::string& id) override { return note("announce " + id); }
   void add_disk(DiskSettings disk, Fd image, Done done) override {
-    verb(fmt::format("disk {} at {} on {} ({})", disk.id, disk.slot, disk.path, image.valid()), std::move(done));
+    verb(fmt::format("{}disk {} at {} on {} ({})", disk.bus == "usb" ? "usb " : "", disk.id,
+                     disk.bus == "usb" ? disk.port : disk.slot, disk.path, image.valid()),
+         std::move(done));
   }
   void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) override {
     verb(fmt::format("net {} {} ({} taps, {} vhosts){}", net.id, net.mac, taps.size(), vhosts.size(),
@@ -85,6 +87,9 @@ class FakeTarget final : public ControlTarget {
   }
   void add_input(InputSettings input, Done done) override {
     verb(fmt::format("input {} {} at {}", static_cast<int>(input.kind), input.id, input.slot), std::move(done));
+  }
+  void add_usb_device(UsbDeviceSettings device, Done done) override {
+    verb(fmt::format("usb {} {} at {}", static_cast<int>(device.kind), device.id, device.port), std::move(done));
   }
   void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) override {
     verb(fmt::format("medium {} {} ({}, {})", id, path, image.valid(), force), std::move(done));

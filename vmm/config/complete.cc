@@ -146,6 +146,9 @@ Result<void> choose_usb_ports(MachineConfig& config) {
   if (uhci && config.usb.enabled && config.machine != MachineKind::pc) {
     return fail("a USB controller of model piix3-uhci belongs to machine=pc; use model=xhci");
   }
+  if (uhci && config.usb.slot != 0) {
+    return fail("a USB controller of model piix3-uhci is a part of the chipset in slot {}; leave slot out", kPcChipsetSlot);
+  }
   if (uhci) {
     config.usb.ports = kUhciPorts;
   }

@@ -247,6 +247,12 @@ Result<InputSettings> input_from_json(std::string_view text) {
   return input;
 }
 
+Result<UsbDeviceSettings> usb_device_from_json(std::string_view text) {
+  UsbDeviceSettings device;
+  TRY_VOID(apply_text(device, text, "USB device"));
+  return device;
+}
+
 std::string to_json(const MachineConfig& config) {
   MachineConfig copy = config;  // describe() takes what it may change
   return value_of(copy).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -19,6 +19,7 @@ namespace lodge {
 [[nodiscard]] Result<DiskSettings> disk_from_json(std::string_view text);
 [[nodiscard]] Result<NetSettings> net_from_json(std::string_view text);
 [[nodiscard]] Result<InputSettings> input_from_json(std::string_view text);
+[[nodiscard]] Result<UsbDeviceSettings> usb_device_from_json(std::string_view text);
 
 [[nodiscard]] std::string to_json(const MachineConfig& config);
 

@@ -156,10 +156,11 @@ constexpr std::array kCommands{
     Command{"cpu_add", "add a vCPU that is possible (query-hotpluggable-cpus)", kCpu, cpu_add},
     Command{"cpu_del", "ask the guest to let go of a vCPU (DEVICE_DELETED of vcpuN tells when it has)", kCpu, cpu_del},
     Command{"device_add",
-            "plug a disk (virtio-blk) or NIC (virtio-net, e1000, rtl8139) in; settings as in the configuration, descriptors "
-            "by name",
+            "plug in a disk (virtio-blk, usb-storage), NIC (virtio-net, e1000, rtl8139) or input device (virtio-tablet, "
+            "usb-tablet, ...); settings as in the configuration, descriptors by name",
             kDeviceAdd, device_add, true},
-    Command{"device_del", "ask the guest to let go of a disk or NIC (DEVICE_DELETED tells when it has)", kDeviceDel,
+    Command{"device_del",
+            "ask the guest to let go of a device, or take it out of USB (DEVICE_DELETED tells when it is gone)", kDeviceDel,
             device_del},
     Command{"eject", "take the medium out of a CD or floppy drive (force: also when the guest has locked it)", kEject,
             eject},

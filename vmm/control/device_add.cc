@@ -60,8 +60,12 @@ Result<std::vector<Fd>> take(CommandCall& call, const std::vector<std::string>& 
 }
 
 // Settings first: a mistake in them costs no descriptor.
-Result<void> add_disk(CommandCall& call) {
+Result<void> add_disk(CommandCall& call, std::string_view bus) {
   DiskSettings disk = TRY(disk_from_json(settings_of(call.arguments)));
+  if (call.arguments.contains("bus") && disk.bus != bus) {
+    return fail("device_add: driver and bus are two different disks; this driver's is bus={}, leave it out", bus);
+  }
+  disk.bus = bus;
   const auto image = TRY(names(call.arguments, "fd"));
   if (image.size() > 1 || call.arguments.contains("fds") || call.arguments.contains("vhost_fds")) {
     return fail("device_add: a disk has one descriptor, fd");
@@ -88,16 +92,30 @@ Result<void> add_net(CommandCall& call, NetModel model) {
   return {};
 }
 
-Result<void> add_input(CommandCall& call, InputKind kind) {
-  InputSettings input = TRY(input_from_json(settings_of(call.arguments)));
-  if (call.arguments.contains("kind") && input.kind != kind) {
+// Keyboards, mice and tablets: the driver says which.
+Result<void> check_kind(const CommandCall& call, InputKind given, InputKind kind) {
+  if (call.arguments.contains("kind") && given != kind) {
     return fail("device_add: driver and kind are two different devices; leave the kind out");
   }
   if (call.arguments.contains("fd") || call.arguments.contains("fds") || call.arguments.contains("vhost_fds")) {
     return fail("device_add: an input device has no descriptors");
   }
+  return {};
+}
+
+Result<void> add_input(CommandCall& call, InputKind kind) {
+  InputSettings input = TRY(input_from_json(settings_of(call.arguments)));
+  TRY_VOID(check_kind(call, input.kind, kind));
   input.kind = kind;
   call.target().add_input(std::move(input), call.done());
+  return {};
+}
+
+Result<void> add_usb_input(CommandCall& call, InputKind kind) {
+  UsbDeviceSettings device = TRY(usb_device_from_json(settings_of(call.arguments)));
+  TRY_VOID(check_kind(call, device.kind, kind));
+  device.kind = kind;
+  call.target().add_usb_device(std::move(device), call.done());
   return {};
 }
 
@@ -105,6 +123,15 @@ constexpr std::array kInputs{
     std::pair{std::string_view("virtio-keyboard"), InputKind::keyboard},
     std::pair{std::string_view("virtio-mouse"), InputKind::mouse},
     std::pair{std::string_view("virtio-tablet"), InputKind::tablet},
+};
+constexpr std::array kUsbInputs{
+    std::pair{std::string_view("usb-keyboard"), InputKind::keyboard},
+    std::pair{std::string_view("usb-mouse"), InputKind::mouse},
+    std::pair{std::string_view("usb-tablet"), InputKind::tablet},
+};
+constexpr std::array kDisks{
+    std::pair{std::string_view("virtio-blk"), std::string_view("virtio")},
+    std::pair{std::string_view("usb-storage"), std::string_view("usb")},
 };
 constexpr std::array kCards{
     std::pair{std::string_view("virtio-net"), NetModel::virtio},
@@ -118,16 +145,18 @@ void device_add(CommandCall& call) {
   const std::string driver = call.text("driver");
   const auto is_driver = [&driver](const auto& known) { return known.first == driver; };
   Result<void> outcome;
-  if (driver == "virtio-blk") {
-    outcome = add_disk(call);
+  if (const auto* const disk = std::ranges::find_if(kDisks, is_driver); disk != kDisks.end()) {
+    outcome = add_disk(call, disk->second);
   } else if (const auto* const card = std::ranges::find_if(kCards, is_driver); card != kCards.end()) {
     outcome = add_net(call, card->second);
   } else if (const auto* const input = std::ranges::find_if(kInputs, is_driver); input != kInputs.end()) {
     outcome = add_input(call, input->second);
+  } else if (const auto* const usb = std::ranges::find_if(kUsbInputs, is_driver); usb != kUsbInputs.end()) {
+    outcome = add_usb_input(call, usb->second);
   } else {
     outcome = fail(
-        "device_add: there is no driver '{}'; use virtio-blk, virtio-net, e1000, rtl8139, virtio-keyboard, "
-        "virtio-mouse or virtio-tablet",
+        "device_add: there is no driver '{}'; use virtio-blk, usb-storage, virtio-net, e1000, rtl8139, or keyboard, mouse "
+        "or tablet with virtio- or usb- before it",
         driver);
   }
   if (!outcome) {

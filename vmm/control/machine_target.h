@@ -70,6 +70,9 @@ class MachineTarget final : public ControlTarget {
     machine_.add_net(std::move(net), {std::move(taps), std::move(vhosts)}, std::move(done));
   }
   void add_input(InputSettings input, Done done) override { machine_.add_input(std::move(input), std::move(done)); }
+  void add_usb_device(UsbDeviceSettings device, Done done) override {
+    machine_.add_usb_device(std::move(device), std::move(done));
+  }
   void add_cpu(uint32_t index, Done done) override { machine_.add_cpu(index, std::move(done)); }
   void remove_cpu(uint32_t index, Done done) override { machine_.remove_cpu(index, std::move(done)); }
   void remove_device(const std::string& id, Done done) override { machine_.remove_device(id, std::move(done)); }

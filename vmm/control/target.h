@@ -141,10 +141,11 @@ class ControlTarget {
   virtual Result<void> resize_disk(const std::string& id, uint64_t bytes) = 0;
   virtual Result<void> set_link(const std::string& id, bool up) = 0;
   virtual Result<void> announce(const std::string& id) = 0;  // empty: every NIC
-  // A disk, NIC or virtio input device more, and one less (machine.h); the settings carry no descriptors.
+  // A disk, NIC or input device more, and one less (machine.h); the settings carry no descriptors.
   virtual void add_disk(DiskSettings disk, Fd image, Done done) = 0;
   virtual void add_net(NetSettings net, std::vector<Fd> taps, std::vector<Fd> vhosts, Done done) = 0;
   virtual void add_input(InputSettings input, Done done) = 0;
+  virtual void add_usb_device(UsbDeviceSettings device, Done done) = 0;
   // Another CD in a drive, or (no image) none. `path` is for people. `force`: also when the guest has locked the tray.
   virtual void change_medium(const std::string& id, const std::string& path, Fd image, bool force, Done done) = 0;
   // A vCPU more or less (machine.h).

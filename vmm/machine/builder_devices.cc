@@ -190,7 +190,7 @@ Result<void> MachineBuilder::add_keyboard() {
     return {};
   }
   TRY_VOID(add(I8042Spec{}));
-  machine_.input_.add(*machine_.devices_.back());
+  machine_.input_.add(*machine_.devices_.back(), InputRank::ps2);
   return {};
 }
 
@@ -198,7 +198,7 @@ Result<void> MachineBuilder::add_keyboard() {
 Result<void> MachineBuilder::add_inputs() {
   for (const InputSettings& input : config_.inputs) {
     TRY_VOID(add(input_spec(config_, input, [machine = &machine_] { machine->pointer_changed(); }), input.slot));
-    machine_.input_.add(*machine_.find_virtio<VirtioInput>(input.id));
+    machine_.input_.add(*machine_.find_virtio<VirtioInput>(input.id), InputRank::virtio);
   }
   return {};
 }
@@ -211,18 +211,15 @@ Result<void> MachineBuilder::add_usb() {
   std::vector<UsbDeviceSpec> plugs;
   plugs.reserve(config_.usb_devices.size() + config_.disks.size());
   for (const UsbDeviceSettings& device : config_.usb_devices) {
-    plugs.push_back({device.port, usb_hid(device, [machine = &machine_] { machine->pointer_changed(); })});
+    plugs.push_back(usb_hid(device, [machine = &machine_] { machine->pointer_changed(); }));
   }
-  const bool uhci = config_.usb.model == UsbModel::piix3_uhci;
   for (const DiskSettings& disk : config_.disks) {
     if (disk.bus == "usb") {
       const auto on_error = [machine = &machine_](const BlockErrorEvent& event) { machine->block_error(event); };
-      UsbStorageOptions options = TRY(usb_disk(disk, on_error, kLockPatience));
-      options.full_speed = uhci;
-      plugs.push_back({disk.port, std::move(options)});
+      plugs.push_back(TRY(usb_disk(config_, disk, on_error, kLockPatience)));
     }
   }
-  if (uhci) {
+  if (config_.usb.model == UsbModel::piix3_uhci) {
     TRY_VOID(add_at(UhciSpec{.options = {}, .devices = std::move(plugs)}, {kPcChipsetSlot, kUhciFunction}, true));
   } else {
     XhciSpec spec;
@@ -232,7 +229,7 @@ Result<void> MachineBuilder::add_usb() {
   }
   machine_.usb_ = dynamic_cast<UsbController*>(machine_.devices_.back().get());
   for (const UsbPlug& plug : machine_.usb_->devices()) {
-    machine_.input_.add(*plug.device);
+    machine_.input_.add(*plug.device, InputRank::usb);
   }
   return {};
 }

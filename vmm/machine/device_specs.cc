@@ -115,20 +115,21 @@ Result<FloppyController::Drive> floppy_drive(const DiskSettings& disk, OnBlockEr
   return drive;
 }
 
-Result<UsbStorageOptions> usb_disk(const DiskSettings& disk, OnBlockError on_error,
-                                   std::chrono::milliseconds lock_patience) {
+Result<UsbDeviceSpec> usb_disk(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
+                               std::chrono::milliseconds lock_patience) {
   UsbStorageOptions options;
   options.id = disk.id;
   options.backend = TRY(open_image(disk, lock_patience));
   options.serial = disk.serial;
+  options.full_speed = config.usb.model == UsbModel::piix3_uhci;
   options.errors = {error_action(disk.read_errors), error_action(disk.write_errors)};
   options.on_io_error = std::move(on_error);
-  return options;
+  return UsbDeviceSpec{disk.port, std::move(options)};
 }
 
-UsbHidOptions usb_hid(const UsbDeviceSettings& device, std::function<void()> on_listening) {
+UsbDeviceSpec usb_hid(const UsbDeviceSettings& device, std::function<void()> on_listening) {
   static constexpr std::array kKinds{UsbHidKind::tablet, UsbHidKind::mouse, UsbHidKind::keyboard};
-  return {device.id, kKinds.at(static_cast<size_t>(device.kind)), std::move(on_listening)};
+  return {device.port, UsbHidOptions{device.id, kKinds.at(static_cast<size_t>(device.kind)), std::move(on_listening)}};
 }
 
 VirtioInputSpec input_spec(const MachineConfig& config, const InputSettings& input, std::function<void()> on_listening) {

@@ -19,10 +19,10 @@ namespace lodge {
                                                 std::chrono::milliseconds lock_patience);
 [[nodiscard]] Result<FloppyController::Drive> floppy_drive(const DiskSettings& disk, OnBlockError on_error,
                                                            std::chrono::milliseconds lock_patience);
-[[nodiscard]] Result<UsbStorageOptions> usb_disk(const DiskSettings& disk, OnBlockError on_error,
-                                                 std::chrono::milliseconds lock_patience);
+[[nodiscard]] Result<UsbDeviceSpec> usb_disk(const MachineConfig& config, const DiskSettings& disk, OnBlockError on_error,
+                                             std::chrono::milliseconds lock_patience);
 // `on_listening`: the guest begins to listen, or ceases; with a lock held.
-[[nodiscard]] UsbHidOptions usb_hid(const UsbDeviceSettings& device, std::function<void()> on_listening);
+[[nodiscard]] UsbDeviceSpec usb_hid(const UsbDeviceSettings& device, std::function<void()> on_listening);
 // `on_listening`: the same.
 [[nodiscard]] VirtioInputSpec input_spec(const MachineConfig& config, const InputSettings& input,
                                          std::function<void()> on_listening);

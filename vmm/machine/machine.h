@@ -97,8 +97,10 @@ class Machine {
   };
   void add_net(NetSettings net, NetDescriptors descriptors, Done done);
   void add_input(InputSettings input, Done done);
+  void add_usb_device(UsbDeviceSettings device, Done done);
   // Asks the guest to let go of a disk, NIC or virtio input device; may be asked again. Events: DEVICE_DELETED when it is
-  // gone (a reset of the guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses.
+  // gone (a reset of the guest does that too), DEVICE_UNPLUG_GUEST_ERROR when the guest refuses. What is at USB goes at
+  // once, and the guest is not asked.
   void remove_device(const std::string& id, Done done);
   // Another CD or floppy disk in a drive, or none (an invalid `image`). Fails while the guest has locked a CD's tray, unless
   // forced; the guest is then told that someone wants it open.
@@ -197,6 +199,12 @@ class Machine {
   void slot_refused(uint8_t slot);  // any vCPU thread
   void slot_released(uint8_t slot);
   void let_go(const std::string& id);
+  // machine_usb.cc
+  [[nodiscard]] Result<void> check_usb(std::string_view id) const;
+  [[nodiscard]] Result<void> plug_usb(UsbDeviceSpec spec, MachineConfig& wanted);
+  [[nodiscard]] Result<void> plug_usb_disk(DiskSettings& disk, Fd image, MachineConfig& wanted);
+  [[nodiscard]] Result<void> plug_usb_hid(const UsbDeviceSettings& device);
+  bool unplug_usb(const std::string& id);  // false: it is not at USB
   // machine_cpus.cc
   [[nodiscard]] Result<void> plug_cpu(uint32_t index);
   [[nodiscard]] Result<void> ask_cpu_to_leave(uint32_t index);
@@ -233,6 +241,7 @@ class Machine {
   std::vector<std::shared_ptr<Device>> devices_;  // in start order
   struct Leaving {
     std::shared_ptr<Device> device;
+    std::shared_ptr<UsbDevice> usb_device;  // or this
     EventLoop::Timer timer;
   };
   std::map<std::string, Leaving> leaving_;  // by id; no longer among devices_

@@ -1,4 +1,4 @@
-// Disks, NICs and virtio input devices that come and go while the guest runs.
+// Disks, NICs and virtio input devices at PCI that come and go while the guest runs; machine_usb.cc has what is at USB.
 //
 // A device leaves in steps, each on control: its slot is empty from the guest's eject on (that is the vCPU's doing); once no
 // vCPU is inside it any more its queues stop; once nothing is in flight it is destroyed; once the I/O loops have let go of
@@ -115,14 +115,23 @@ Result<std::unique_ptr<BlockBackend>> Machine::open_medium(DiskSettings& drive, 
 }
 
 Result<void> Machine::plug_disk(const DiskSettings& disk, Fd image) {
+  if (disk.device != DiskDevice::disk) {
+    return fail("disk '{}': CD and floppy drives are there from the start; change-medium puts a medium in", disk.id);
+  }
   if (!image.valid()) {
     return fail("disk '{}' has no descriptor; the monitor of a running guest opens no paths: pass one with getfd, then fd",
                 disk.id);
+  }
+  if (disk.bus == "usb") {
+    TRY_VOID(check_usb(disk.id));
   }
   MachineConfig wanted = config_;
   DiskSettings& chosen = wanted.disks.emplace_back(disk);
   TRY_VOID(complete(wanted));
   TRY_VOID(check_newcomer(chosen.id));
+  if (disk.bus == "usb") {
+    return plug_usb_disk(chosen, std::move(image), wanted);
+  }
   chosen.fd = image.release();
   const auto on_error = [this](const BlockErrorEvent& event) { block_error(event); };
   BlkSpec spec = TRY(disk_spec(wanted, chosen, on_error, std::chrono::milliseconds(0)));
@@ -157,7 +166,7 @@ Result<void> Machine::plug_net(const NetSettings& net, NetDescriptors descriptor
   return plug(std::move(spec), chosen.slot, std::move(wanted));
 }
 
-// It takes keys and moves after those that came before it.
+// It takes keys and moves after the virtio devices that came before it.
 Result<void> Machine::plug_input(const InputSettings& input) {
   MachineConfig wanted = config_;
   InputSettings& chosen = wanted.inputs.emplace_back(input);
@@ -166,7 +175,7 @@ Result<void> Machine::plug_input(const InputSettings& input) {
   const std::string id = chosen.id;
   VirtioInputSpec spec = input_spec(wanted, chosen, [this] { pointer_changed(); });
   TRY_VOID(plug(std::move(spec), chosen.slot, std::move(wanted)));
-  input_.add(*find_virtio<VirtioInput>(id));
+  input_.add(*find_virtio<VirtioInput>(id), InputRank::virtio);
   return {};
 }
 
@@ -245,10 +254,10 @@ void Machine::remove_device(const std::string& id, Done done) {
     if (seat) {
       hotplug_->ask_to_leave(static_cast<uint8_t>(seat->slot));
       done({});
-    } else if (leaving_.contains(id)) {
+    } else if (unplug_usb(id) || leaving_.contains(id)) {
       done({});  // it is on its way
     } else if (std::ranges::any_of(devices_, [&id](const auto& device) { return device->id() == id; })) {
-      done(fail("device '{}' is part of the machine; only disks, NICs and virtio input devices can be removed", id));
+      done(fail("device '{}' is part of the machine; only disks, NICs, virtio input and USB devices can be removed", id));
     } else {
       done(fail("there is no device '{}'; query-block and query-net list those that can be removed", id));
     }

@@ -43,6 +43,8 @@ class UsbStorage final : public UsbDevice {
   void save(StateWriter& out) const override;
   [[nodiscard]] std::vector<Counter> counters() const override;
   [[nodiscard]] const BlockBackend& backend() const { return *options_.backend; }
+  // It was taken out and is quiet: others may have its image. Control.
+  void give_up() { options_.backend->give_up(); }
 
  private:
   struct Sense {

@@ -29,16 +29,11 @@ Uhci::Uhci(Options options, const DeviceEnv& env)
 }
 
 Result<std::shared_ptr<Uhci>> Uhci::create(Options options, const DeviceEnv& env, const StateReader* saved) {
-  std::vector<UsbPlug> plugs = std::move(options.devices);
+  const std::vector<UsbPlug> plugs = std::move(options.devices);
   std::shared_ptr<Uhci> self(new Uhci(std::move(options), env));
-  for (UsbPlug& plug : plugs) {
-    UsbDevice* const device = plug.device.get();
-    if (device->speed() != UsbSpeed::full) {
-      return lodge::fail("USB device '{}' is not one of full speed", device->id());
-    }
-    const uint32_t at = plug.port - 1;
-    TRY_VOID(self->plug_in(std::move(plug), kPortCount, self->port_sides_.at(at % kPortCount)));
-    self->devices_.at(at) = device;
+  for (const UsbPlug& plug : plugs) {
+    TRY_VOID(self->plug_in(plug));
+    self->devices_.at(plug.port - 1) = plug.device.get();
   }
   if (saved == nullptr) {
     self->reset();

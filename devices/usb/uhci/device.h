@@ -81,15 +81,22 @@ class Uhci final : public Device, public PciFunction, public UsbController {
   void fail(uint16_t status, std::string_view what) REQUIRES(mutex_);
   void update_interrupt() REQUIRES(mutex_);
 
-  // registers.cc
-  [[nodiscard]] uint32_t read_register(uint64_t offset) REQUIRES(mutex_);
-  void write_register(uint64_t offset, uint32_t value) REQUIRES(mutex_);
-  void write_command(uint16_t value) REQUIRES(mutex_);
+  // ports.cc
+  [[nodiscard]] Result<UsbPort*> side_of(const UsbPlug& plug) override;
+  [[nodiscard]] uint32_t port_count() const override { return uhci::kPortCount; }
+  void connect(const UsbPlug& plug) override;
+  void disconnect(const UsbPlug& plug) override;
+  void connection_changed(UhciPortState& port) REQUIRES(mutex_);
   [[nodiscard]] uint16_t read_port(size_t port) const REQUIRES(mutex_);
   void write_port(size_t port, uint16_t value) REQUIRES(mutex_);
   void begin_port_reset(UhciPortState& port) REQUIRES(mutex_);
   void finish_port_resets() REQUIRES(mutex_);
   void take_wakes() REQUIRES(mutex_);
+
+  // registers.cc
+  [[nodiscard]] uint32_t read_register(uint64_t offset) REQUIRES(mutex_);
+  void write_register(uint64_t offset, uint32_t value) REQUIRES(mutex_);
+  void write_command(uint16_t value) REQUIRES(mutex_);
 
   // schedule.cc
   void run_due_frames() REQUIRES(mutex_);
@@ -111,7 +118,7 @@ class Uhci final : public Device, public PciFunction, public UsbController {
   Now now_;
   Ports ports_{*this};
   std::array<Port, uhci::kPortCount> port_sides_{Port(*this), Port(*this)};
-  std::array<UsbDevice*, uhci::kPortCount> devices_{};  // by port
+  std::array<UsbDevice*, uhci::kPortCount> devices_{};  // by port; they come and go with the mutex held
   std::array<std::byte, uhci::kMostPacket> data_{};     // of the packet under way; the loop's
   std::vector<uint32_t> seen_;                          // queue heads since something moved; the loop's, as the next
   EventLoop::Timer timer_;

@@ -1,6 +1,4 @@
-// The I/O registers (UHCI 1.1, 2.1) and what the two ports of the root hub do.
-#include <algorithm>
-
+// The I/O registers (UHCI 1.1, 2.1).
 #include "devices/usb/uhci/device.h"
 
 namespace lodge {
@@ -114,73 +112,6 @@ void Uhci::write_command(uint16_t value) {
     s_.status &= static_cast<uint16_t>(~kStsHalted);
   } else {
     s_.status |= kStsHalted;
-  }
-}
-
-uint16_t Uhci::read_port(size_t port) const {
-  const UhciPortState& state = s_.ports[port];
-  uint32_t value = kPortAlwaysOne;
-  value |= devices_.at(port) != nullptr ? kPortConnected | (state.reset ? 0U : uint32_t{kPortLineIdle}) : 0U;
-  value |= state.connect_change ? kPortConnectChange : 0U;
-  value |= state.enabled ? kPortEnabled : 0U;
-  value |= state.enable_change ? kPortEnableChange : 0U;
-  value |= state.resume ? kPortResume : 0U;
-  value |= state.reset ? kPortReset : 0U;
-  value |= state.suspended ? kPortSuspended : 0U;
-  return static_cast<uint16_t>(value);
-}
-
-void Uhci::write_port(size_t port, uint16_t value) {
-  UhciPortState& state = s_.ports[port];
-  state.connect_change = state.connect_change && (value & kPortConnectChange) == 0;
-  state.enable_change = state.enable_change && (value & kPortEnableChange) == 0;
-  const bool reset = (value & kPortReset) != 0;
-  if (reset && !state.reset) {
-    begin_port_reset(state);
-  }
-  state.reset = reset;
-  state.enabled = (value & kPortEnabled) != 0 && !reset && devices_.at(port) != nullptr;
-  const bool resume = (value & kPortResume) != 0;
-  state.suspended = (value & kPortSuspended) != 0 && !(state.resume && !resume);  // the end of a resume
-  state.resume = resume;
-}
-
-void Uhci::begin_port_reset(UhciPortState& port) {
-  port.enabled = port.suspended = port.resume = false;
-  port.reset_due = true;
-}
-
-// On the loop, where devices are called.
-void Uhci::finish_port_resets() {
-  for (size_t i = 0; i < kPortCount; ++i) {
-    UhciPortState& port = s_.ports[i];
-    if (!port.reset_due) {
-      continue;
-    }
-    port.reset_due = false;
-    port.control = {};
-    port.part.clear();
-    port.part_endpoint = 0;
-    if (UsbDevice* const device = devices_.at(i)) {
-      device->bus_reset();
-    }
-  }
-}
-
-// Devices have news: frames are looked at one by one again, and a bus that sleeps wakes (2.1.7, resume detect).
-void Uhci::take_wakes() {
-  for (size_t i = 0; i < kPortCount; ++i) {
-    if (!port_sides_.at(i).woken_.exchange(false) || devices_.at(i) == nullptr) {
-      continue;
-    }
-    quiet_frames_ = 0;
-    UhciPortState& port = s_.ports[i];
-    const bool sleeps = port.suspended || (s_.command & kCmdGlobalSuspend) != 0;
-    if (sleeps && port.enabled && devices_.at(i)->wakes_host()) {
-      port.resume = true;
-      s_.status |= kStsResume;
-      update_interrupt();
-    }
   }
 }
 

@@ -116,8 +116,9 @@ Xhci::Code Xhci::address_device(Slot& slot, const Trb& command) {
   const uint32_t port = context[1] >> 16 & 0xFF;
   auto control = read_endpoint(input + 2 * kContextBytes, 1);
   const auto contexts = env_.memory.read<uint64_t>(Gpa{s_.contexts + 8ULL * slot.id});
-  const bool taken = std::ranges::any_of(
-      s_.slots, [&](const Slot& other) { return other.id != slot.id && other.port == port && other.port != 0; });
+  const bool taken = std::ranges::any_of(s_.slots, [&](const Slot& other) {
+    return other.id != slot.id && other.port == port && other.port != 0 && !other.detached;
+  });
   if (port == 0 || port > devices_.size() || (context[0] & kRouteMask) != 0 || !control || !contexts || taken) {
     guest_warning(warnings_, name(), "slot {} cannot be the device at port {}", slot.id, port);
     return Code::parameter;
@@ -127,6 +128,7 @@ Xhci::Code Xhci::address_device(Slot& slot, const Trb& command) {
     return Code::transaction_error;
   }
   slot.port = static_cast<uint8_t>(port);
+  slot.detached = false;
   slot.contexts = *contexts & ~0x3FULL;
   slot.context = context;
   slot.endpoints.assign(1, *control);

@@ -40,14 +40,11 @@ Result<std::shared_ptr<Xhci>> Xhci::create(Options options, const DeviceEnv& env
   if (options.ports == 0 || options.ports > kMaxPorts) {
     return fail("a USB controller cannot have {} ports; give it 1 to {}", options.ports, kMaxPorts);
   }
-  std::vector<UsbPlug> plugs = std::move(options.devices);
+  const std::vector<UsbPlug> plugs = std::move(options.devices);
   std::shared_ptr<Xhci> self(new Xhci(std::move(options), env));
-  for (UsbPlug& plug : plugs) {
-    UsbDevice* const device = plug.device.get();
-    const size_t at = plug.port - size_t{1} + (device->speed() == UsbSpeed::super ? self->ports_ : 0);
-    TRY_VOID(self->plug_in(std::move(plug), static_cast<uint32_t>(self->ports_),
-                           *self->port_sides_[at % self->port_sides_.size()]));
-    self->devices_[at] = device;
+  for (const UsbPlug& plug : plugs) {
+    TRY_VOID(self->plug_in(plug));
+    self->devices_[self->register_of(plug)] = plug.device.get();
   }
   PciState pci;
   if (saved != nullptr) {

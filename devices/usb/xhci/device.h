@@ -94,12 +94,21 @@ class Xhci final : public Device, public PciFunction, public UsbController {
   void ring_doorbell(uint32_t slot, uint32_t value) REQUIRES(mutex_);
 
   // ports.cc
+  [[nodiscard]] Result<UsbPort*> side_of(const UsbPlug& plug) override { return port_sides_[register_of(plug)].get(); }
+  [[nodiscard]] uint32_t port_count() const override { return static_cast<uint32_t>(ports_); }
+  void connect(const UsbPlug& plug) override;
+  void disconnect(const UsbPlug& plug) override;
+  // The index of the register that a device of its speed shows itself in.
+  [[nodiscard]] size_t register_of(const UsbPlug& plug) const {
+    return plug.port - size_t{1} + (plug.device->speed() == UsbSpeed::super ? ports_ : 0);
+  }
   [[nodiscard]] UsbDevice* device_at(size_t port) const { return port < devices_.size() ? devices_[port] : nullptr; }
   [[nodiscard]] bool is_usb3(size_t port) const { return port >= ports_; }
   [[nodiscard]] uint32_t read_port(size_t port) const REQUIRES(mutex_);
   void write_port(size_t port, uint32_t value) REQUIRES(mutex_);
   void write_link(size_t port, uint32_t link) REQUIRES(mutex_);
   void connect_port(size_t port) REQUIRES(mutex_);
+  void disconnect_port(size_t port) REQUIRES(mutex_);
   void finish_port_reset(size_t port) REQUIRES(mutex_);
   void change_port(size_t port, uint32_t change) REQUIRES(mutex_);
   void take_wakes() REQUIRES(mutex_);
@@ -130,6 +139,10 @@ class Xhci final : public Device, public PciFunction, public UsbController {
 
   // contexts.cc
   [[nodiscard]] Slot* find_slot(uint32_t id) REQUIRES(mutex_);
+  // Null: there is none, or the slot's has gone, whatever is at the port now.
+  [[nodiscard]] UsbDevice* device_of(const Slot& slot) const {
+    return slot.port != 0 && !slot.detached ? device_at(slot.port - 1U) : nullptr;
+  }
   [[nodiscard]] static Endpoint* find_endpoint(Slot& slot, uint32_t id);
   void show_slot(const Slot& slot) REQUIRES(mutex_);
   void show_endpoint(const Slot& slot, const Endpoint& endpoint) REQUIRES(mutex_);
@@ -170,7 +183,7 @@ class Xhci final : public Device, public PciFunction, public UsbController {
   EventLoop& loop_;
   Memory memory_{*this};
   std::vector<std::unique_ptr<Port>> port_sides_;
-  std::vector<UsbDevice*> devices_;  // by port register
+  std::vector<UsbDevice*> devices_;  // by port register; they come and go with the mutex held
   std::vector<std::byte> data_;      // of the step under way; guarded as the next
   std::vector<Part> parts_;
   mutable Mutex mutex_;

@@ -1,4 +1,6 @@
 // The ports of the root hub (xHCI 1.0, 4.15, 4.19, 5.4.8). What is plugged in is at the register of its kind.
+#include <utility>
+
 #include "devices/usb/xhci/device.h"
 
 namespace lodge {
@@ -17,10 +19,54 @@ uint32_t Xhci::read_port(size_t port) const {
   return value;
 }
 
+void Xhci::connect(const UsbPlug& plug) {
+  {
+    const Lock lock(mutex_);
+    const size_t at = register_of(plug);
+    devices_[at] = plug.device.get();
+    connect_port(at);
+  }
+  loop_.post([this, device = plug.device] {
+    {
+      const Lock lock(mutex_);
+      if (!machine_runs_) {
+        return;
+      }
+    }
+    device->resume();
+    work();
+  });
+}
+
+void Xhci::disconnect(const UsbPlug& plug) {
+  {
+    const Lock lock(mutex_);
+    const size_t at = register_of(plug);
+    devices_[at] = nullptr;
+    disconnect_port(at);
+  }
+  wake();
+}
+
+// The port goes to the state without a device (4.19.1); a reset under way is over. Slots stay until the guest disables them,
+// and what waits in their rings ends with a transaction error (4.10.2.3).
+void Xhci::disconnect_port(size_t port) {
+  XhciPortState& state = s_.ports[port];
+  const bool resetting = std::exchange(state.resetting, false);
+  state.enabled = state.warm = false;
+  state.link = kLinkDetect;
+  change_port(port, kPortConnectChange | (resetting ? kPortResetChange : 0));
+  for (Slot& slot : s_.slots) {
+    if (slot.port == port + 1) {
+      slot.detached = true;
+      waiting_[slot.id] = 0;
+    }
+  }
+}
+
 // After a reset of the controller, or when a device comes.
 void Xhci::connect_port(size_t port) {
   XhciPortState& state = s_.ports[port];
-  state = {};
   if (device_at(port) == nullptr) {
     state.link = kLinkDetect;
     return;

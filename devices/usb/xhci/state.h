@@ -38,6 +38,7 @@ struct XhciSlotState {
   uint64_t contexts = 0;  // guest memory that shows the guest what is here
   std::array<uint32_t, 3> context{};
   std::vector<XhciEndpointState> endpoints = {};
+  bool detached = false;  // its device has gone; since version 2
   friend bool operator==(const XhciSlotState&, const XhciSlotState&) = default;
 };
 
@@ -107,10 +108,14 @@ template <>
 struct Schema<XhciSlotState> {
   using S = XhciSlotState;
   static constexpr std::string_view name = "xhci-slot";
-  static constexpr uint16_t version = 1;
-  static constexpr auto fields = std::tuple{field(1, "id", &S::id),           field(2, "phase", &S::phase),
-                                            field(3, "port", &S::port),       field(4, "contexts", &S::contexts),
-                                            field(5, "context", &S::context), field(6, "endpoints", &S::endpoints)};
+  static constexpr uint16_t version = 2;
+  static constexpr auto fields = std::tuple{field(1, "id", &S::id),
+                                            field(2, "phase", &S::phase),
+                                            field(3, "port", &S::port),
+                                            field(4, "contexts", &S::contexts),
+                                            field(5, "context", &S::context),
+                                            field(6, "endpoints", &S::endpoints),
+                                            field(7, "detached", &S::detached)};
 };
 
 template <>
@@ -136,7 +141,7 @@ template <>
 struct Schema<XhciState> {
   using S = XhciState;
   static constexpr std::string_view name = "xhci";
-  static constexpr uint16_t version = 1;
+  static constexpr uint16_t version = 2;
   static constexpr auto fields = std::tuple{field(1, "command", &S::command),
                                             field(2, "status", &S::status),
                                             field(3, "notifications", &S::notifications),

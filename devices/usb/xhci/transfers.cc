@@ -27,7 +27,7 @@ bool Xhci::spend(const Slot& slot, Endpoint& endpoint) {
 }
 
 void Xhci::step_endpoint(Slot& slot, Endpoint& endpoint) {
-  UsbDevice* const device = slot.port != 0 ? device_at(slot.port - 1U) : nullptr;
+  UsbDevice* const device = device_of(slot);
   if (device != nullptr && s_.ports[slot.port - 1U].enabled && s_.ports[slot.port - 1U].link != kLinkU0) {
     waiting_[slot.id] |= 1U << endpoint.id;  // until the link is awake
     return;

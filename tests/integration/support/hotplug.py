@@ -75,3 +75,12 @@ def remove(vmm, device, timeout=COMMAND_SECONDS):
 def wait_for(guest, condition, timeout=COMMAND_SECONDS):
     """Waits until a script in the guest succeeds."""
     until(lambda: guest.try_run(condition)[0] == 0, f"in the guest: {condition}", timeout)
+
+
+def is_locked(path):
+    """Whether some process holds a lock on the image."""
+    descriptor = os.open(path, os.O_RDWR)
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer = fcntl.fcntl(descriptor, 36, lock)  # F_OFD_GETLK
+    os.close(descriptor)
+    return struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK

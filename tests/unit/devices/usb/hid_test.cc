@@ -245,8 +245,8 @@ TEST_CASE("input goes to the device that the guest listens to, and keys come up 
   FakeInput other;
   InputRouter router;
   CHECK(!router.has_keyboard());
-  router.add(keyboard);
-  router.add(other);
+  router.add(other, InputRank::ps2);
+  router.add(keyboard, InputRank::usb);  // which comes later
   CHECK((router.has_keyboard() && router.takes_keys() && router.takes_steps() && !router.takes_places()));
   router.key(kKeyA, true);
   bench.set_up();

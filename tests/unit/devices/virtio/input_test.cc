@@ -334,8 +334,8 @@ TEST_CASE("input goes to virtio first, to others while it has no driver") {
     std::vector<std::pair<uint16_t, bool>> keys;
   } other;
   InputRouter router;
-  router.add(*bench.device);
-  router.add(other);
+  router.add(*bench.device, InputRank::virtio);
+  router.add(other, InputRank::ps2);
   router.key(KEY_A, true);
   bench.driver->start();
   bench.give(10);

@@ -386,6 +386,13 @@ TEST_CASE("a watchdog has its model, action and slot") {
   const auto dump = machine_of("", "<watchdog model='ib700' action='dump'/>");
   REQUIRE_FALSE(dump.has_value());
   CHECK(dump.error().message().contains("no dump"));
+  const auto placed =
+      machine_of("", "<watchdog model='ib700'><address type='pci' bus='0' slot='7' function='0'/></watchdog>");
+  REQUIRE_FALSE(placed.has_value());
+  CHECK(placed.error().message().contains("watchdog: it is no PCI device"));
+  CHECK(names(refusal("", "<watchdog model='ib700'><address type='isa' iobase='0x441'/></watchdog>"),
+              "/domain/devices/watchdog/address"));
+  CHECK_FALSE(good("", "<watchdog model='ib700'><address type='isa'/></watchdog>")["watchdog"].contains("slot"));
 }
 
 }  // namespace lodge

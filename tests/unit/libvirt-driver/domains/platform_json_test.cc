@@ -113,6 +113,18 @@ TEST_CASE("an HPET is there when it is named and not said to be absent") {
   CHECK(has(refusal({.head = catchup}), "/domain/clock/timer[@name='hpet']/@tickpolicy"));
 }
 
+TEST_CASE("the PIT's missed ticks come later or not at all") {
+  const auto clock = [](std::string_view policy) {
+    return fmt::format("<clock offset='utc'><timer name='pit'{}/></clock>", policy);
+  };
+  CHECK_FALSE(told({.head = clock("")}).contains("clock"));
+  CHECK_FALSE(told({.head = clock(" tickpolicy='delay'")}).contains("clock"));
+  CHECK(told({.head = clock(" tickpolicy='discard'")})["clock"]["lost_ticks"] == "discard");
+  for (const char* policy : {" tickpolicy='catchup'", " tickpolicy='merge'"}) {
+    CHECK(has(refusal({.head = clock(policy)}), "/domain/clock/timer[@name='pit']/@tickpolicy"));
+  }
+}
+
 TEST_CASE("parallel ports get numbers, aliases and what is on the other side") {
   constexpr std::string_view kPorts =
       "<parallel type='pty'><target port='0'/></parallel><parallel type='file'><source path='/p'/></parallel>";

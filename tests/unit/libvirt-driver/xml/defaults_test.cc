@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "base/uuid.h"
 #include "libvirt-driver/xml/domain_defaults.h"
 #include "libvirt-driver/xml/domain_parse.h"
 #include "libvirt-driver/xml/domain_print.h"
@@ -55,6 +56,34 @@ std::string completion_error(std::string_view devices) {
 uint8_t slot(const DeviceInfo& info) {
   REQUIRE(info.address);
   return std::get<PciAddress>(*info.address).slot;
+}
+
+TEST_CASE("the UUID that SMBIOS shows is the domain's") {
+  constexpr std::string_view kUuid = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
+  const auto with = [](std::string_view uuid, std::string_view shown) {
+    auto parsed =
+        parse_domain(fmt::format("<domain type='kvm'><name>web</name>{}<memory>1024</memory><os><type>hvm</type></os>"
+                                 "<sysinfo type='smbios'><system><entry name='uuid'>{}</entry></system></sysinfo>"
+                                 "</domain>",
+                                 uuid, shown));
+    REQUIRE(parsed);
+    return *parsed;
+  };
+  const auto refused = [](DomainConfig config) {
+    REQUIRE(complete(config, host()));
+    const auto good = check(config);
+    REQUIRE_FALSE(good);
+    CHECK(good.error().code == VIR_ERR_XML_DETAIL);
+    return good.error().detail;
+  };
+  const std::string own = fmt::format("<uuid>{}</uuid>", kUuid);
+  const DomainConfig same = completed(with(own, "C7A5FDBDEDAF9455926AD65C16DB1809"));
+  CHECK(same.sysinfo->system.front().value == kUuid);
+  CHECK(print_uuid(completed(with("", kUuid)).uuid) == kUuid);
+  CHECK(
+      refused(with(own, "c7a5fdbd-edaf-9455-926a-d65c16db1800")).starts_with("UUID mismatch between <uuid> and <sysinfo>"));
+  CHECK(refused(with(own, "here-and-now")) == "malformed <sysinfo> uuid element: 'here-and-now' is no UUID");
+  CHECK(refused(with("", "")).starts_with("malformed <sysinfo> uuid"));
 }
 
 constexpr std::string_view kThreeDisks = R"(

@@ -178,6 +178,9 @@ TEST_CASE("USB devices bring their controller along, and have ports around those
   CHECK((config.disks[0].port == 2 && config.disks[0].slot == 0));
   CHECK_FALSE(parse_run_arguments({"--usb-device", "printer"}));
   CHECK_FALSE(parse_run_arguments({"--usb", "xhci,ports=16"}));
+  CHECK(complaint({"--machine", "pc", "--usb", "piix3-uhci,slot=5"}) ==
+        "a USB controller of model piix3-uhci is a part of the chipset in slot 1; leave slot out");
+  CHECK(complaint({"--machine", "pc", "--usb", "piix3-uhci"}).empty());
 }
 
 TEST_CASE("virtio input devices have ids and slots of their own") {

@@ -251,17 +251,24 @@ TEST_CASE("A device is added from settings and descriptors by name") {
   CHECK(has(ask(net + R"(,"slot":1.5)"), "slot: must be a number"));
   CHECK(has(ask(net + R"(,"model":"e1000")"), "two different cards"));
   CHECK(has(ask(R"("driver":"ne2000","id":"lan")"),
-            "there is no driver 'ne2000'; use virtio-blk, virtio-net, e1000, rtl8139, virtio-keyboard, "
-            "virtio-mouse or virtio-tablet"));
+            "there is no driver 'ne2000'; use virtio-blk, usb-storage, virtio-net, e1000, rtl8139, or keyboard, mouse "
+            "or tablet with virtio- or usb- before it"));
   pass("d");
   CHECK(has(ask(R"("driver":"e1000","id":"old","kind":"tap","mac":"52:54:00:01:02:04","fds":["d"])"), "\"return\":{}"));
   CHECK(has(ask(R"("driver":"virtio-blk")"), "'id' is missing"));
   CHECK(has(ask(R"("driver":"virtio-tablet","id":"pen","slot":9)"), "\"return\":{}"));
   CHECK(has(ask(R"("driver":"virtio-mouse","id":"pen","kind":"tablet")"), "two different devices"));
   CHECK(has(ask(R"("driver":"virtio-mouse","id":"pen","fd":"d")"), "no descriptors"));
-  CHECK(f.target.calls ==
-        std::vector<std::string>{"disk vdb at 7 on /b (true)", "net lan 52:54:00:01:02:03 (2 taps, 1 vhosts)",
-                                 "net old 52:54:00:01:02:04 (1 taps, 0 vhosts) e1000", "input 0 pen at 9"});
+  CHECK(has(ask(R"("driver":"usb-keyboard","id":"kbd","port":2)"), "\"return\":{}"));
+  CHECK(has(ask(R"("driver":"usb-keyboard","id":"kbd","slot":2)"), "slot: there is no such setting"));
+  CHECK(has(ask(R"("driver":"usb-keyboard","id":"kbd","kind":"mouse")"), "two different devices"));
+  pass("stick");
+  CHECK(has(ask(R"("driver":"usb-storage","id":"sda","fd":"stick","bus":"virtio")"), "two different disks"));
+  CHECK(has(ask(R"("driver":"usb-storage","id":"sda","fd":"stick","path":"/s","port":3)"), "\"return\":{}"));
+  CHECK(f.target.calls == std::vector<std::string>{"disk vdb at 7 on /b (true)",
+                                                   "net lan 52:54:00:01:02:03 (2 taps, 1 vhosts)",
+                                                   "net old 52:54:00:01:02:04 (1 taps, 0 vhosts) e1000", "input 0 pen at 9",
+                                                   "usb 2 kbd at 2", "usb disk sda at 3 on /s (true)"});
 }
 
 TEST_CASE("Guest memory is read in pieces of bounded size") {
