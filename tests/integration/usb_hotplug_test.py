@@ -92,10 +92,10 @@ def test_a_disk_goes_while_it_is_busy(machine, empty_disk):
     image = empty_disk(4)
     hotplug.add_disk(machine, "busy", image, driver="usb-storage")
     hotplug.wait_for(guest, "[ -b /dev/sda ]", SLOW)
-    # One block after the other, each told only when it is written.
-    script = ("i=0; while echo block $i | dd of=/dev/sda bs=512 seek=$i conv=sync,notrunc oflag=direct 2>/dev/null; "
+    # One block after the other, each told only when it is written. By a node of its own: when /dev/sda has gone, dd would make a file.
+    script = ("i=0; while echo block $i | dd of=/run/disk bs=512 seek=$i conv=sync,notrunc oflag=direct 2>/dev/null; "
               "do echo $i > /run/written; i=$(((i + 1) % 8192)); done; echo over > /run/over")
-    guest.run(f"rm -f /run/written /run/over; ({script}) >/dev/null 2>&1 &")
+    guest.run(f"rm -f /run/written /run/over; mknod /run/disk b $(tr : ' ' < /sys/block/sda/dev); ({script}) >/dev/null 2>&1 &")
     hotplug.wait_for(guest, "[ $(cat /run/written 2>/dev/null || echo 0) -ge 20 ]", SLOW)
     hotplug.remove(machine, "busy")
     hotplug.wait_for(guest, "[ -e /run/over ]", SLOW)
