@@ -1,9 +1,6 @@
 """4 KiB random I/O at queue depth 32 on virtio-blk; the peer with iothread and io_uring."""
 import json
-import pathlib
 import re
-import subprocess
-import tempfile
 
 from bench import guests
 from bench.table import Row
@@ -24,26 +21,19 @@ def iops(output, kind):
 
 
 def measure(repeat):
-    with tempfile.TemporaryDirectory(dir=guests.TREE / "build") as folder:
-        root = pathlib.Path(folder) / "root.ext4"
-        data = pathlib.Path("/dev/shm/lodge-bench.img")  # memory: what is measured is the monitor
-        subprocess.run(["cp", "--sparse=always", guests.GUEST / "root.ext4", root], check=True)
-        subprocess.run(["dd", "if=/dev/zero", f"of={data}", "bs=1M", "count=200", "status=none"], check=True)
-        try:
-            for kind in ("randread", "randwrite"):
-                ours, theirs = [], []
-                text = guests.script(fio(kind))
-                lodge = guests.lodge_linux(["--disk", f"path={root}", "--disk", f"path={data},cache=writeback"], text)
-                peer = guests.qemu_linux(
-                    ["-object", "iothread,id=io0", "-drive", f"file={root},format=raw,if=none,id=d0",
-                     "-device", "virtio-blk-pci,drive=d0",
-                     "-drive", f"file={data},format=raw,if=none,id=d1,aio=io_uring,cache=writeback",
-                     "-device", "virtio-blk-pci,drive=d1,iothread=io0"], text)
-                for _ in range(max(repeat // 2, 2)):
-                    for command, results in ((lodge, ours), (peer, theirs)):
-                        with guests.Run(command) as run:
-                            run.wait_for(rb"FIO-END", 180)
-                            results.append(iops(run.output, kind))
-                yield Row(f"fio {kind}, 4 KiB, depth 32", "IOPS", "more", 1.1, ours, theirs)
-        finally:
-            data.unlink(missing_ok=True)
+    with guests.disks(200, "/dev/zero") as (root, data):
+        for kind in ("randread", "randwrite"):
+            ours, theirs = [], []
+            text = guests.script(fio(kind))
+            lodge = guests.lodge_linux(["--disk", f"path={root}", "--disk", f"path={data},cache=writeback"], text)
+            peer = guests.qemu_linux(
+                ["-object", "iothread,id=io0", "-drive", f"file={root},format=raw,if=none,id=d0",
+                 "-device", "virtio-blk-pci,drive=d0",
+                 "-drive", f"file={data},format=raw,if=none,id=d1,aio=io_uring,cache=writeback",
+                 "-device", "virtio-blk-pci,drive=d1,iothread=io0"], text)
+            for _ in range(max(repeat // 2, 2)):
+                for command, results in ((lodge, ours), (peer, theirs)):
+                    with guests.Run(command) as run:
+                        run.wait_for(rb"FIO-END", 180)
+                        results.append(iops(run.output, kind))
+            yield Row(f"fio {kind}, 4 KiB, depth 32", "IOPS", "more", 1.1, ours, theirs)

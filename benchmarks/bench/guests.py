@@ -1,5 +1,6 @@
 """Guests for measurements: a kernel of three instructions, a firmware of three, and Linux on the same terms for both monitors."""
 import base64
+import contextlib
 import os
 import pathlib
 import re
@@ -58,6 +59,21 @@ def kernel_arguments(append):
 
 def script(text):
     return "lodge.run=" + base64.b64encode(text.encode()).decode()
+
+
+@contextlib.contextmanager
+def disks(mebibytes, source):
+    """(root, data): a copy of the guest's root file system, and an image of so many MiB of `source`, which lies in memory: what is
+    measured is the monitor."""
+    with tempfile.TemporaryDirectory(dir=TREE / "build") as folder:
+        root = pathlib.Path(folder) / "root.ext4"
+        data = pathlib.Path("/dev/shm/lodge-bench.img")
+        subprocess.run(["cp", "--sparse=always", GUEST / "root.ext4", root], check=True)
+        subprocess.run(["dd", f"if={source}", f"of={data}", "bs=1M", f"count={mebibytes}", "status=none"], check=True)
+        try:
+            yield root, data
+        finally:
+            data.unlink(missing_ok=True)
 
 
 class Run:

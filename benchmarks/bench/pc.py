@@ -81,31 +81,26 @@ def at_rest(repeat):
 
 
 def ide_reads(repeat):
-    with tempfile.TemporaryDirectory(dir=guests.TREE / "build") as folder:
-        root = pathlib.Path(folder) / "root.ext4"
-        data = pathlib.Path("/dev/shm/lodge-bench.img")  # memory: what is measured is the monitor
-        subprocess.run(["cp", "--sparse=always", guests.GUEST / "root.ext4", root], check=True)
-        subprocess.run(["dd", "if=/dev/urandom", f"of={data}", "bs=1M", "count=64", "status=none"], check=True)
-        text = guests.script("modprobe -a ata_piix sd_mod; until test -b /dev/sda; do sleep 0.1; done; for i in 1 2 3; do "
-                             "dd if=/dev/sda of=/dev/null bs=1M count=64 iflag=direct 2>&1; done; echo DD-END")
-        append = guests.kernel_arguments(text)
-        ours, theirs = [], []
-        try:
-            for _ in range(max(repeat // 2, 2)):
-                for command, results in (
-                    (lodge("--kernel", guests.GUEST / "vmlinux", "--initrd", guests.GUEST / "initrd.img", "--append", append,
-                           "--serial", "stdio", "--disk", f"path={root}", "--disk", f"path={data},bus=ide,cache=writeback",
-                           ram=512), ours),
-                    (qemu("-display", "none", "-kernel", guests.GUEST / "vmlinux", "-initrd", guests.GUEST / "initrd.img",
-                          "-append", append, "-serial", "stdio",
-                          "-drive", f"file={root},format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0",
-                          "-drive", f"file={data},format=raw,if=ide,aio=io_uring,cache=writeback", ram=512), theirs),
-                ):
-                    with guests.Run(command) as run:
-                        run.wait_for(rb"DD-END", 240)
-                        results += [64 / float(took) for took in re.findall(rb"copied, ([0-9.]+) s", run.output)]
-        finally:
-            data.unlink(missing_ok=True)
+    text = guests.script("modprobe -a ata_piix sd_mod; until test -b /dev/sda; do sleep 0.1; done; for i in 1 2 3; do "
+                         "dd if=/dev/sda of=/dev/null bs=1M count=64 iflag=direct 2>&1; done; echo DD-END")
+    boot = {"kernel": guests.GUEST / "vmlinux", "initrd": guests.GUEST / "initrd.img", "append": guests.kernel_arguments(text)}
+
+    def options(dashes):
+        return [word for name, value in boot.items() for word in (dashes + name, value)]
+
+    ours, theirs = [], []
+    with guests.disks(64, "/dev/urandom") as (root, data):
+        for _ in range(max(repeat // 2, 2)):
+            for command, results in (
+                (lodge(*options("--"), "--serial", "stdio",
+                       "--disk", f"path={root}", "--disk", f"path={data},bus=ide,cache=writeback", ram=512), ours),
+                (qemu("-display", "none", *options("-"), "-serial", "stdio",
+                      "-drive", f"file={root},format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0",
+                      "-drive", f"file={data},format=raw,if=ide,aio=io_uring,cache=writeback", ram=512), theirs),
+            ):
+                with guests.Run(command) as run:
+                    run.wait_for(rb"DD-END", 240)
+                    results += [64 / float(took) for took in re.findall(rb"copied, ([0-9.]+) s", run.output)]
     return Row("64 MiB of an IDE disk by DMA, in sequence, 1 MiB each", "MiB/s", "more", 1.0, ours, theirs)
 
 

@@ -1,14 +1,9 @@
 // The UHCI controller with a tablet and a disk: any register takes any value; the frame list, queues and descriptors are
 // made of the input; people move the pointer, time passes, ports are reset, devices come and go, and there are saves in
 // between, also of states that are the input's.
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "devices/block/raw.h"
-#include "devices/usb/hid/pointer.h"
-#include "devices/usb/storage/device.h"
 #include "devices/usb/uhci/device.h"
 #include "tests/fuzz/common/test_devices.h"
+#include "tests/fuzz/common/usb_population.h"
 
 namespace lodge::fuzz {
 namespace {
@@ -20,13 +15,10 @@ constexpr uint32_t kFrameList = 0x1000;
 constexpr uint32_t kQueues = 0x2000;  // 16 bytes each
 constexpr uint32_t kTds = 0x3000;     // 32 bytes each
 constexpr uint32_t kBuffers = 0x10000;
-constexpr off_t kImage = 96 * 1024;
 
 class Bench {
  public:
-  explicit Bench(Input in) : in_(in), image_(::memfd_create("image", MFD_CLOEXEC)) {
-    require(image_.valid() && ::ftruncate(image_.get(), kImage) == 0);
-  }
+  explicit Bench(Input in) : in_(in) {}
   ~Bench() { quiesce(); }
 
   void run() {
@@ -40,16 +32,11 @@ class Bench {
  private:
   bool make(const StateReader* saved) {
     Uhci::Options options;
-    for (size_t which = 0; which < ports_.size(); ++which) {
-      if (ports_.at(which) == 0) {
-        continue;
-      }
-      auto device = create(which, saved);
-      if (!device) {
-        return false;
-      }
-      options.devices.push_back({ports_.at(which), std::move(*device)});
+    auto devices = population_.make(saved);
+    if (!devices) {
+      return false;
     }
+    options.devices = std::move(*devices);
     options.now = [this] { return now_; };
     auto controller = Uhci::create(std::move(options), *machine_.env, saved);
     if (!controller) {
@@ -62,41 +49,11 @@ class Bench {
     controller_->resume();
     return true;
   }
-  Result<std::shared_ptr<UsbDevice>> create(size_t which, const StateReader* saved) {
-    if (which == 0) {
-      tablet_ = TRY(create_usb_hid({kIds.at(which), UsbHidKind::tablet, {}}, saved));
-      return tablet_;
-    }
-    RawOptions raw;
-    raw.fd = std::move(*image_.duplicate());
-    raw.lock = false;
-    UsbStorageOptions disk;
-    disk.id = kIds.at(which);
-    disk.backend = std::move(*open_raw(std::move(raw)));
-    disk.full_speed = true;
-    disk.errors = {ErrorAction::stop, ErrorAction::stop};
-    return UsbStorage::create(std::move(disk), saved);
-  }
-  // A device goes, or one that went comes, maybe to another port.
-  void plug() {
-    const size_t which = in_.take<uint8_t>() % ports_.size();
-    if (ports_.at(which) != 0) {
-      require(controller_->remove_device(kIds.at(which), [] {}).has_value());
-      ports_.at(which) = 0;
-      return;
-    }
-    const uint32_t port = in_.take<uint8_t>() % 4;
-    auto device = create(which, nullptr);
-    require(device.has_value());
-    if (controller_->add_device({port, *device})) {
-      ports_.at(which) = port;
-    }
-  }
   void place() {
     const auto x = in_.take<uint16_t>();
     const auto y = in_.take<uint8_t>();
-    if (tablet_) {
-      dynamic_cast<UsbTablet&>(*tablet_).place(x, y, 0, 0);
+    if (auto* tablet = dynamic_cast<UsbTablet*>(population_.hid(0))) {
+      tablet->place(x, y, 0, 0);
     }
   }
   void out(uint32_t offset, uint64_t value, uint8_t size = 2) { machine_.out(kBase + offset, value, size); }
@@ -131,7 +88,7 @@ class Bench {
     come_to_rest(*controller_);
     machine_.turn(4);
     machine_.root->unplug({3, 0});
-    tablet_ = {};
+    population_.forget();
     controller_.reset();
   }
   void save_and_restore() {
@@ -163,13 +120,13 @@ class Bench {
       port.part.resize(in_.take<uint16_t>() & 0x7FF);
     }
     quiesce();
-    ports_ = kAllPlugged;
+    population_.all_are_there();
     StateWriter saved;
     saved.put("usb0", PciState{});
     saved.put("usb0", state);
-    saved.put("tablet0", UsbDeviceState{.configuration = 1});
-    saved.put("tablet0", UsbHidState{});
-    saved.put("tablet0", UsbPointerState{});
+    saved.put("hid0", UsbDeviceState{.configuration = 1});
+    saved.put("hid0", UsbHidState{});
+    saved.put("hid0", UsbPointerState{});
     saved.put("disk0", UsbDeviceState{.address = static_cast<uint8_t>(in_.take<uint8_t>() & 1), .configuration = 1});
     saved.put("disk0", UsbStorageState{});
     const auto reader = StateReader::parse(saved.bytes());
@@ -229,7 +186,7 @@ class Bench {
       case 5: setup(); break;
       case 6: disk(); break;
       case 7: out(kPorts + 2 * (in_.take<uint8_t>() & 1U), in_.take<uint16_t>()); break;
-      case 8: (what & 16) != 0 ? plug() : place(); break;
+      case 8: (what & 16) != 0 ? population_.plug(*controller_, in_) : place(); break;
       case 9:
       case 10:
       case 11: pass(in_.take<uint8_t>()); break;
@@ -242,12 +199,8 @@ class Bench {
 
   test::TestMachine& machine_ = fuzz::machine();
   Input in_;
-  Fd image_;
+  UsbPopulation population_{{UsbHidKind::tablet}, true};
   EventLoop::Clock::time_point now_{std::chrono::seconds(1000)};
-  static constexpr std::array<const char*, 2> kIds{"tablet0", "disk0"};
-  static constexpr std::array<uint32_t, 2> kAllPlugged{1, 2};
-  std::array<uint32_t, 2> ports_ = kAllPlugged;  // 0: it is not there
-  std::shared_ptr<UsbDevice> tablet_;
   std::shared_ptr<Uhci> controller_;
 };
 

@@ -1,15 +1,9 @@
 // The xHCI controller with a tablet, a mouse, a keyboard and a disk: any register takes any value; rings, contexts and
 // commands are made of the input; people type, ports are reset, devices come and go, and there are saves in between, also of
 // states that are the input's.
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "devices/block/raw.h"
-#include "devices/usb/hid/keyboard.h"
-#include "devices/usb/hid/pointer.h"
-#include "devices/usb/storage/device.h"
 #include "devices/usb/xhci/device.h"
 #include "tests/fuzz/common/test_devices.h"
+#include "tests/fuzz/common/usb_population.h"
 
 namespace lodge::fuzz {
 namespace {
@@ -26,13 +20,10 @@ constexpr uint64_t kContexts = 0x8000;
 constexpr uint64_t kRings = 0x10000;  // 256 bytes each
 constexpr uint64_t kRingBytes = 256;
 constexpr uint64_t kData = 0x20000;
-constexpr off_t kImage = 96 * 1024;
 
 class Bench {
  public:
-  explicit Bench(Input in) : in_(in), image_(::memfd_create("image", MFD_CLOEXEC)) {
-    require(image_.valid() && ::ftruncate(image_.get(), kImage) == 0);
-  }
+  explicit Bench(Input in) : in_(in) {}
   ~Bench() { quiesce(); }
 
   void run() {
@@ -46,16 +37,11 @@ class Bench {
  private:
   bool make(const StateReader* saved) {
     Xhci::Options options;
-    for (size_t which = 0; which < ports_.size(); ++which) {
-      if (ports_.at(which) == 0) {
-        continue;
-      }
-      auto device = create(which, saved);
-      if (!device) {
-        return false;
-      }
-      options.devices.push_back({ports_.at(which), std::move(*device)});
+    auto devices = population_.make(saved);
+    if (!devices) {
+      return false;
     }
+    options.devices = std::move(*devices);
     auto controller = Xhci::create(std::move(options), *machine_.env, saved);
     if (!controller) {
       return false;
@@ -66,36 +52,6 @@ class Bench {
     machine_.set_config(3, 0x04, 7, 2);
     controller_->resume();
     return true;
-  }
-  Result<std::shared_ptr<UsbDevice>> create(size_t which, const StateReader* saved) {
-    static constexpr std::array kKinds{UsbHidKind::tablet, UsbHidKind::mouse, UsbHidKind::keyboard};
-    if (which < kKinds.size()) {
-      hids_.at(which) = TRY(create_usb_hid({kIds.at(which), kKinds.at(which), {}}, saved));
-      return hids_.at(which);
-    }
-    RawOptions raw;
-    raw.fd = std::move(*image_.duplicate());
-    raw.lock = false;
-    UsbStorageOptions disk;
-    disk.id = kIds.at(which);
-    disk.backend = std::move(*open_raw(std::move(raw)));
-    disk.errors = {ErrorAction::stop, ErrorAction::stop};
-    return UsbStorage::create(std::move(disk), saved);
-  }
-  // A device goes, or one that went comes, maybe to another port.
-  void plug() {
-    const size_t which = in_.take<uint8_t>() % ports_.size();
-    if (ports_.at(which) != 0) {
-      require(controller_->remove_device(kIds.at(which), [] {}).has_value());
-      ports_.at(which) = 0;
-      return;
-    }
-    const uint32_t port = in_.take<uint8_t>() % 6;
-    auto device = create(which, nullptr);
-    require(device.has_value());
-    if (controller_->add_device({port, *device})) {
-      ports_.at(which) = port;
-    }
   }
   void out(uint64_t offset, uint64_t value) { machine_.write(kBar + offset, value, 4); }
   void operational(uint64_t offset, uint64_t value) { out(kOperational + offset, value); }
@@ -124,7 +80,7 @@ class Bench {
     come_to_rest(*controller_);
     machine_.turn(4);
     machine_.root->unplug({3, 0});
-    hids_ = {};
+    population_.forget();
     controller_.reset();
   }
   void save_and_restore() {
@@ -174,11 +130,11 @@ class Bench {
       }
     }
     quiesce();
-    ports_ = kAllPlugged;
+    population_.all_are_there();
     StateWriter saved;
     saved.put("usb0", PciState{.msix = {.entries = {{}}}});
     saved.put("usb0", state);
-    for (size_t i = 0; i < hids_.size(); ++i) {
+    for (size_t i = 0; i < 3; ++i) {
       const std::string id = std::string("hid") + static_cast<char>('0' + i);
       UsbDeviceState device;
       device.configuration = in_.take<uint8_t>() & 3;
@@ -306,12 +262,15 @@ class Bench {
     const auto a = in_.take<uint16_t>();
     const auto b = in_.take<uint16_t>();
     const auto c = in_.take<uint8_t>();
-    if (!hids_[0] || !hids_[1] || !hids_[2]) {
+    auto* const tablet = dynamic_cast<UsbTablet*>(population_.hid(0));
+    auto* const mouse = dynamic_cast<UsbMouse*>(population_.hid(1));
+    auto* const keyboard = dynamic_cast<UsbKeyboard*>(population_.hid(2));
+    if (tablet == nullptr || mouse == nullptr || keyboard == nullptr) {
       return;
     }
-    dynamic_cast<UsbTablet&>(*hids_[0]).place(a, b, c, c);
-    dynamic_cast<UsbMouse&>(*hids_[1]).move(a - 0x8000, b, -c, c);
-    dynamic_cast<UsbKeyboard&>(*hids_[2]).key(a & 0xFF, (b & 1) != 0);
+    tablet->place(a, b, c, c);
+    mouse->move(a - 0x8000, b, -c, c);
+    keyboard->key(a & 0xFF, (b & 1) != 0);
   }
   void step() {
     const auto what = in_.take<uint8_t>();
@@ -328,7 +287,7 @@ class Bench {
       case 8: request(); break;
       case 9: out(kPorts + 0x10 * (in_.take<uint8_t>() & 7U), in_.take<uint32_t>()); break;
       case 10: out(kPorts + 0x10 * (in_.take<uint8_t>() & 3U), kPortPower | kPortReset); break;
-      case 11: (what & 16) != 0 ? plug() : people(); break;
+      case 11: (what & 16) != 0 ? population_.plug(*controller_, in_) : people(); break;
       case 12: out(kRuntime + kErdp, kEvents | (in_.take<uint8_t>() & 0x3FU) * 16U | kErdpBusy); break;
       case 13: machine_.turn(in_.take<uint8_t>() % 16); break;
       case 14: (what & 16) != 0 ? hostile_state() : save_and_restore(); break;
@@ -338,12 +297,8 @@ class Bench {
 
   test::TestMachine& machine_ = fuzz::machine();
   Input in_;
-  Fd image_;
+  UsbPopulation population_{{UsbHidKind::tablet, UsbHidKind::mouse, UsbHidKind::keyboard}, false};
   uint64_t command_ = kCommands;
-  static constexpr std::array<const char*, 4> kIds{"hid0", "hid1", "hid2", "disk0"};
-  static constexpr std::array<uint32_t, 4> kAllPlugged{1, 2, 3, 4};
-  std::array<uint32_t, 4> ports_ = kAllPlugged;  // 0: it is not there
-  std::array<std::shared_ptr<UsbDevice>, 3> hids_;
   std::shared_ptr<Xhci> controller_;
 };
 
