@@ -57,6 +57,8 @@ find_path(FMT_INCLUDE fmt/core.h REQUIRED)
 find_path(SPDLOG_INCLUDE spdlog/logger.h REQUIRED)
 find_library(LIBURING_STATIC NAMES liburing.a REQUIRED)
 find_library(EXPAT_STATIC NAMES libexpat.a REQUIRED)
+find_library(ZLIB_STATIC NAMES libz.a REQUIRED)
+find_library(ZSTD_STATIC NAMES libzstd.a REQUIRED)
 
 # Headers of libraries that most files want. Each file includes what it uses all the same (clang-tidy reads them without); compiled once,
 # they take half of the build's time away.

@@ -9,63 +9,21 @@
 #include <cstring>
 
 #include "base/units.h"
+#include "devices/block/iov.h"
 #include "devices/block/raw.h"
 
 namespace lodge {
 namespace {
 
-constexpr size_t kMaxIov = 1024;             // the kernel's limit per call
 constexpr uint64_t kMaxTransfer = 1 * kGiB;  // per call: results are 32-bit
 constexpr uint64_t kBounceSize = 256 * kKiB;
 constexpr size_t kKeptBounces = 16;
 constexpr size_t kZeroPiece = 64 * kKiB;
 alignas(4096) constinit std::array<std::byte, kZeroPiece> zero_piece{};  // written from only
 
-// The parts of `iov` in [offset, offset + limit), at most kMaxIov of them. Returns the bytes covered.
-uint64_t slice(std::span<const iovec> iov, uint64_t offset, uint64_t limit, std::vector<iovec>& out) {
-  out.clear();
-  uint64_t covered = 0;
-  for (const iovec& part : iov) {
-    if (offset >= part.iov_len) {
-      offset -= part.iov_len;
-      continue;
-    }
-    const uint64_t length = std::min<uint64_t>(part.iov_len - offset, limit - covered);
-    out.push_back({static_cast<std::byte*>(part.iov_base) + offset, length});
-    offset = 0;
-    covered += length;
-    if (covered == limit || out.size() == kMaxIov) {
-      break;
-    }
-  }
-  return covered;
-}
-
-enum class Way : uint8_t { to_iov, from_iov };
-
-// Copies between a flat buffer and the slice of iovecs in `parts`. One copy each way: the memory may be the guest's.
-void copy_parts(std::span<const iovec> parts, std::byte* flat, Way way) {
-  for (const iovec& part : parts) {
-    if (way == Way::to_iov) {
-      std::memcpy(part.iov_base, flat, part.iov_len);
-    } else {
-      std::memcpy(flat, part.iov_base, part.iov_len);
-    }
-    flat += part.iov_len;
-  }
-}
-
 void zero_from(BlockRequest& request) {
-  while (request.progress < request.length) {
-    const uint64_t n = slice(request.iov, request.progress, request.length - request.progress, request.work);
-    for (const iovec& part : request.work) {
-      std::memset(part.iov_base, 0, part.iov_len);
-    }
-    request.progress += n;
-    if (n == 0) {
-      return;
-    }
-  }
+  zero_iov(request.iov, request.progress, request.length - request.progress);
+  request.progress = request.length;
 }
 
 }  // namespace
@@ -182,7 +140,7 @@ void RawQueue::step_transfer(BlockRequest& request) {
   const bool sync_write = !reading && durable(request);
   std::span<const iovec> parts(request.iov);
   if (request.progress != 0 || parts.size() > kMaxIov || request.length > kMaxTransfer) {
-    slice(request.iov, request.progress, std::min(request.length - request.progress, kMaxTransfer), request.work);
+    slice_iov(request.iov, request.progress, std::min(request.length - request.progress, kMaxTransfer), request.work);
     parts = request.work;
   }
   if (parts.size() == 1 && !sync_write) {
@@ -206,19 +164,19 @@ void RawQueue::step_bounce(BlockRequest& request) {
   }
   const uint64_t limit = std::min(request.length - request.progress, kBounceSize);
   // At most kMaxIov pieces: round down to whole units of the storage (a piece of one byte each would never fill one).
-  uint64_t size = slice(request.iov, request.progress, limit, request.work);
+  uint64_t size = slice_iov(request.iov, request.progress, limit, request.work);
   size = align_down(size, backend_.direct_offset_align());
   if (size == 0) {
     finish_later(request, EINVAL);
     return;
   }
-  slice(request.iov, request.progress, size, request.work);
+  slice_iov(request.iov, request.progress, size, request.work);
   const uint64_t at = request.offset + request.progress;
   if (request.kind == BlockRequest::Kind::read) {
     loop_.ring().read(request, file_, request.bounce, static_cast<unsigned>(size), at);
     return;
   }
-  copy_parts(request.work, static_cast<std::byte*>(request.bounce), Way::from_iov);
+  copy_from_iov(request.work, static_cast<std::byte*>(request.bounce));
   if (durable(request)) {
     request.work.assign(1, iovec{request.bounce, size});
     loop_.ring().writev(request, file_, request.work, at, true);
@@ -298,7 +256,7 @@ void RawQueue::transferred(BlockRequest& request, uint64_t bytes) {
       part.iov_len = std::min<uint64_t>(part.iov_len, rest);
       rest -= part.iov_len;
     }
-    copy_parts(request.work, static_cast<std::byte*>(request.bounce), Way::to_iov);
+    copy_to_iov(request.work, static_cast<const std::byte*>(request.bounce));
   }
   if (request.progress + bytes >= request.length) {
     finish(request, 0);
