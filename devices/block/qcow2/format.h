@@ -15,7 +15,6 @@
 namespace lodge::qcow2 {
 
 inline constexpr uint32_t kMagic = 0x514649FB;  // "QFI\xFB"
-inline constexpr uint32_t kHeaderBytes = 112;   // of version 3 with the compression type
 
 // Incompatible features.
 inline constexpr uint64_t kDirty = 1U << 0;         // reference counts are not up to date

@@ -6,7 +6,6 @@
 // table, each durable before the next, and only then gives free what nothing refers to any more.
 #pragma once
 
-#include <list>
 #include <memory>
 #include <set>
 #include <vector>

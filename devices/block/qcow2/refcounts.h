@@ -25,7 +25,7 @@ struct Run {
 class Refcounts {
  public:
   // `table`: the refcount table as in the file. `blank_from`: clusters from here on read as zeros until somebody writes
-  // there (the file's end; UINT64_MAX on a block device). `read_order`: tables may not be where others are; not checked.
+  // there (the file's end; UINT64_MAX on a block device).
   Refcounts(const Header& header, std::vector<uint64_t> table, uint64_t blank_from);
 
   // The file to work on, for as long as the home loop stays the same.
@@ -39,8 +39,6 @@ class Refcounts {
   [[nodiscard]] Task<int> write_back();
   // Gives back what was reserved and not taken. Afterwards write_back().
   [[nodiscard]] Task<int> give_back();
-  // Whether the header's words about the table have to be written anew.
-  [[nodiscard]] uint64_t table_offset() const { return table_offset_; }
 
  private:
   struct Block {
