@@ -61,7 +61,7 @@ Result<std::vector<uint64_t>> read_table(Alone& alone, uint64_t at, uint64_t ent
 Result<std::unique_ptr<Backend>> Backend::open(BackendOptions options) {
   BlockInfo info = options.file->info();
   const auto alone = TRY(Alone::create(*options.file));
-  std::vector<std::byte> first(std::min(kHeaderRead, align_up(options.file_bytes, info.logical_block)));
+  std::vector<std::byte> first(align_up(std::min(kHeaderRead, options.file_bytes), info.logical_block));
   if (const int error = alone->read(0, first.data(), first.size()); error != 0) {
     return fail_errno(error, "cannot read {}", info.description);
   }

@@ -36,6 +36,10 @@ class Backend final : public BlockBackend {
   [[nodiscard]] Result<void> resize(uint64_t size) override;
   void give_up() override;
 
+  // info()'s, for each request: without its text.
+  [[nodiscard]] uint64_t size() const { return size_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool read_only() const { return info_.read_only; }
+
  private:
   friend class Queue;
   Backend(BackendOptions options, std::unique_ptr<Image> image, BlockInfo info);

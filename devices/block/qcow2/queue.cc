@@ -23,16 +23,15 @@ Queue::~Queue() {
 
 void Queue::submit(BlockRequest& request) {
   ++in_flight_;
-  const uint64_t size = backend_.info().size;
   const bool flush = request.kind == BlockRequest::Kind::flush;
   int refused = 0;
-  if (!flush && !range_fits(request.offset, request.length, size)) {
+  if (!flush && !range_fits(request.offset, request.length, backend_.size())) {
     refused = EINVAL;
-  } else if (!flush && request.kind != BlockRequest::Kind::read && backend_.info().read_only) {
+  } else if (!flush && request.kind != BlockRequest::Kind::read && backend_.read_only()) {
     refused = EROFS;
   }
   const uint64_t generation = backend_.image_->map().begin_request();
-  if (refused != 0 || (!flush && request.length == 0) || (flush && backend_.info().read_only)) {
+  if (refused != 0 || (!flush && request.length == 0) || (flush && backend_.read_only())) {
     loop_.defer(this, [this, &request, generation, refused] { finish(request, generation, refused); });
   } else if (!quick(request, generation)) {
     send_home(request, generation);

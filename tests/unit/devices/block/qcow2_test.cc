@@ -122,14 +122,16 @@ struct Bench {
     REQUIRE(shell("qemu-img create -f qcow2 " + options + " " + path + " " + std::to_string(size)));
     reopen(contents(path));
   }
-  Bench(Bytes image, Bytes expected) : model(std::move(expected)) { reopen(std::move(image)); }
+  Bench(Bytes image, Bytes expected, bool on_device = false) : model(std::move(expected)), device(on_device) {
+    reopen(std::move(image));
+  }
   ~Bench() { close(); }
 
   void reopen(Bytes image) {
     auto made = std::make_unique<LoggedFile>(std::move(image));
     file = made.get();
     qcow2::BackendOptions options;
-    options.file_bytes = file->bytes_.size();
+    options.file_bytes = device ? UINT64_MAX : file->bytes_.size();
     options.file = std::move(made);
     options.unmap = options_unmap;
     backend = must(qcow2::Backend::open(std::move(options)));
@@ -211,6 +213,7 @@ struct Bench {
   std::vector<Change> changes;
   std::vector<Flushed> flushes;
   bool options_unmap = true;
+  bool device = false;  // a block device: what is behind the image is not zeros
   LoggedFile* file = nullptr;
   std::unique_ptr<qcow2::Backend> backend;
   std::unique_ptr<EventLoop> loop;
@@ -316,6 +319,21 @@ TEST_CASE("qcow2_survives_power_cuts", "[qcow2]") {
     }
     REQUIRE(got == expected);
   }
+}
+
+TEST_CASE("qcow2_on_a_block_device_trusts_nothing_behind_the_image", "[qcow2]") {
+  std::mt19937 random(5);
+  Bytes image;
+  {
+    Bench fresh("-o cluster_size=4096", 1 << 20);
+    image = fresh.file->bytes_;
+  }
+  image.resize(4 << 20, std::byte{0xA5});
+  Bench bench(std::move(image), Bytes(1 << 20), true);
+  bench.compare();
+  random_steps(bench, random, 150);
+  bench.compare();
+  CHECK(bench.file->bytes_.size() == 4 << 20);
 }
 
 TEST_CASE("qcow2_reads_what_qemu_img_has_made", "[qcow2]") {
